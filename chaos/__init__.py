@@ -1,0 +1,1 @@
+"""Faults from outside: processes killed, and what must survive it."""

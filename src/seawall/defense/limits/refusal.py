@@ -1,0 +1,36 @@
+"""What a caller over its limit is told."""
+
+from pydantic_ai.exceptions import AgentRunError, UsageLimitExceeded
+
+from seawall.defense.limits.store import Decision
+from seawall.foundation.errors import Rejected
+
+
+class RateLimited(Rejected, UsageLimitExceeded):
+    """A limit refused the work before it began. No fallback model is tried: another provider would not change
+    the count.
+
+    `decision` holds the numbers for headers; the text names the limit, never the caller.
+    """
+
+    by = "rate limit"
+
+    def __init__(self, decision: Decision) -> None:
+        # UsageLimitExceeded would add advice to raise the limit, which is not the caller's to follow.
+        AgentRunError.__init__(self, _text(decision))
+        self.decision = decision
+        self.retry_after = decision.retry_after
+
+    def __reduce__(self) -> tuple[type["RateLimited"], tuple[Decision]]:
+        """Rebuild from the decision, where the inherited way would rebuild from the text."""
+        return type(self), (self.decision,)
+
+
+def _text(decision: Decision) -> str:
+    if decision.store_full:
+        wait = f"try again in {decision.retry_after:.3g} s" if decision.retry_after else "try again later"
+        return f"rate limit {decision.name!r}: its store counts as many callers as it can hold; {wait}"
+    observed = f"rate limit {decision.name!r} reached: {decision.remaining} left"
+    if decision.retry_after is None:
+        return f"{observed}, and the request asks for more than may ever be spent at once; split it"
+    return f"{observed}; try again in {decision.retry_after:.3g} s"

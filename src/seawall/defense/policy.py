@@ -1,0 +1,62 @@
+"""The policy: what stands between a caller and an agent, as data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_ai.models import Model
+
+from seawall.defense.guards import Guard, Pseudonymise
+from seawall.defense.limits import RateLimit
+from seawall.defense.load import Bulkhead
+from seawall.defense.resilience import CircuitBreaker
+from seawall.foundation.errors import ConfigError
+from seawall.foundation.units import Period, seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Composes the mechanisms that `harden` puts round an agent; frozen, validated, printable.
+
+    The order is fixed by mechanism, not by the order of this list: limits, then guards from cheap to dear,
+    then for each model endpoint its bulkhead, its breaker and the pseudonyms. `fallbacks` are tried in order
+    when an endpoint refuses or fails. `call_timeout` bounds one
+    call of one endpoint, `deadline` a whole run, waiting included; `retention` is how
+    long the run's ledger row can be read.
+    """
+
+    guards: Sequence[Guard | Pseudonymise] = ()
+    limits: Sequence[RateLimit] = ()
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
+    bulkhead: Bulkhead = field(default_factory=Bulkhead)
+    fallbacks: Sequence[Model | str] = ()
+    call_timeout: Period = "30s"
+    deadline: Period = "60s"
+    retention: Period = "30d"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot hold, at construction rather than under load."""
+        seconds(self.call_timeout)
+        seconds(self.deadline)
+        seconds(self.retention)
+        names = [limit.name for limit in self.limits]
+        if len(set(names)) != len(names):
+            raise ConfigError(f"two limits share a name in {names!r}; give each RateLimit a name= of its own")
+
+    @property
+    def pseudonymises(self) -> bool:
+        """Whether personal data is replaced before the model sees it."""
+        return any(isinstance(guard, Pseudonymise) for guard in self.guards)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the composition as plain data, in the order in which it takes effect."""
+        return {
+            "limits": [limit.describe() for limit in self.limits],
+            "guards": [guard.name for guard in self.guards],
+            "bulkhead": self.bulkhead.describe(),
+            "breaker": self.breaker.describe(),
+            "fallbacks": [model if isinstance(model, str) else model.model_name for model in self.fallbacks],
+            "call_timeout": str(self.call_timeout),
+            "deadline": str(self.deadline),
+            "retention": str(self.retention),
+        }

@@ -1,0 +1,51 @@
+"""What is known of the run that is under way, shared by the capability and the model endpoints below it."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from seawall.foundation.compliance.pseudonyms import Vault
+from seawall.foundation.errors import SeawallError
+from seawall.foundation.events import EventBus
+from seawall.foundation.principal import Principal
+
+
+@dataclass(slots=True)
+class RunState:
+    """Collects one run's times, verdicts and attempts; becomes its ledger row."""
+
+    id: str
+    principal: Principal
+    events: EventBus
+    vault: Vault | None
+    queue_seconds: float = 0.0
+    guard_seconds: float = 0.0
+    model_seconds: float = 0.0
+    verdicts: list[str] = field(default_factory=list[str])
+    attempts: list[str] = field(default_factory=list[str])
+    answered_by: str = ""
+    fell_back: bool = False
+
+    def note_verdict(self, code: str) -> None:
+        """Keep a guard's verdict once; there are few guards, so few verdicts."""
+        if code not in self.verdicts:
+            self.verdicts.append(code)
+
+
+class NotHardened(SeawallError):
+    """A guarded model was called outside `Hardened.run`, where nobody would account for it."""
+
+
+_current: ContextVar[RunState | None] = ContextVar("seawall_run", default=None)
+
+
+def set_current_run(run: RunState) -> None:
+    """Make `run` the run of the current task and of the tasks it starts."""
+    _current.set(run)
+
+
+def current_run() -> RunState:
+    """Return the run of the current task; NotHardened where there is none."""
+    run = _current.get()
+    if run is None:
+        raise NotHardened("this model is guarded and answers only within Hardened.run(); call the hardened agent")
+    return run

@@ -1,0 +1,83 @@
+"""Messages on their way to a model, with personal data replaced, and its answer on the way back."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelRequestPart,
+    ModelResponse,
+    ModelResponsePart,
+    RetryPromptPart,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_core import to_jsonable_python
+
+from seawall.foundation.compliance.pseudonyms import Vault
+
+T = TypeVar("T")
+
+
+def pseudonymise_messages(messages: Sequence[ModelMessage], vault: Vault) -> list[ModelMessage]:
+    """Copy the messages with personal data replaced by the vault's tokens, in text, tool arguments and tool results.
+
+    The originals are not touched: history keeps what was said. Instructions and system prompts are the
+    developer's own words and go as they are.
+    """
+    return [
+        replace(message, parts=[_hide_request(part, vault) for part in message.parts])
+        if isinstance(message, ModelRequest)
+        else replace(message, parts=[_hide_response(part, vault) for part in message.parts])
+        for message in messages
+    ]
+
+
+def restore_response(response: ModelResponse, vault: Vault) -> ModelResponse:
+    """Copy the response with the vault's tokens turned back, in text and tool arguments; thinking stays as signed."""
+    return replace(response, parts=[_show(part, vault) for part in response.parts])
+
+
+def _hide_request(part: ModelRequestPart, vault: Vault) -> ModelRequestPart:
+    if isinstance(part, UserPromptPart):
+        if isinstance(part.content, str):
+            return replace(part, content=vault.pseudonymise(part.content))
+        return replace(part, content=[vault.pseudonymise(c) if isinstance(c, str) else c for c in part.content])
+    if isinstance(part, ToolReturnPart | RetryPromptPart):
+        # Results may be any object: only in its plain form can every string of it be seen.
+        return replace(part, content=_walk(to_jsonable_python(part.content, fallback=str), vault.pseudonymise))
+    return part
+
+
+def _hide_response(part: ModelResponsePart, vault: Vault) -> ModelResponsePart:
+    if isinstance(part, TextPart):
+        return replace(part, content=vault.pseudonymise(part.content))
+    if isinstance(part, ToolCallPart) and part.args is not None:
+        return replace(part, args=_walk(part.args_as_dict(), vault.pseudonymise))
+    return part
+
+
+def _show(part: ModelResponsePart, vault: Vault) -> ModelResponsePart:
+    if isinstance(part, TextPart):
+        return replace(part, content=vault.restore(part.content))
+    if isinstance(part, ToolCallPart) and isinstance(part.args, str):
+        return replace(part, args=vault.restore_json_text(part.args))
+    if isinstance(part, ToolCallPart):
+        return replace(part, args=_walk(part.args, vault.restore))
+    return part
+
+
+def _walk(value: T, change: Any) -> T:
+    """Apply `change` to every string in plain data, keys included."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value).items()
+        return cast("T", {_walk(key, change): _walk(item, change) for key, item in items})
+    if isinstance(value, list | tuple):
+        return cast("T", [_walk(item, change) for item in cast("list[Any]", value)])
+    return value

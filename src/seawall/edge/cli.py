@@ -1,0 +1,72 @@
+"""`seawall`: look at what a run left behind."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from seawall.foundation.economics.ledger import Ledger
+from seawall.foundation.errors import SeawallError
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Seawall, the sea wall round an agent.")
+ledger_app = typer.Typer(no_args_is_help=True, help="The ledger: one row a transaction.")
+retention_app = typer.Typer(no_args_is_help=True, help="Retention: what has expired goes.")
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(retention_app, name="retention")
+
+LedgerFile = Annotated[Path, typer.Argument(help="The ledger's database, such as out/.seawall/ledger.db", dir_okay=False)]
+
+
+@ledger_app.command("list")
+def list_rows(
+    database: LedgerFile,
+    limit: Annotated[int, typer.Option(help="How many rows, the newest.", min=1)] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a row.")] = False,
+) -> None:
+    """Show the newest transactions that have not expired."""
+    ledger = _open(database)
+    rows = list(ledger.rows())[-limit:]
+    ledger.close()
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(asdict(row), default=str))
+        return
+    table = Table("started (UTC)", "agent", "model", "outcome", "ms", "tokens in", "saved", "cost $", box=None)
+    for row in rows:
+        started = datetime.fromtimestamp(row.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        cost = "unknown" if row.cost_usd is None else f"{row.cost_usd:f}"
+        table.add_row(
+            started, row.agent, row.model or "-", row.outcome, f"{row.seconds * 1000:.1f}", str(row.input_tokens),
+            str(row.tokens_saved), cost,
+        )  # fmt: skip
+    Console().print(table)
+
+
+@retention_app.command("run")
+def run_retention(database: LedgerFile) -> None:
+    """Delete the rows whose time is over."""
+    ledger = _open(database)
+    gone = ledger.sweep()
+    ledger.close()
+    typer.echo(f"{gone} expired rows deleted")
+
+
+def _open(database: Path) -> Ledger:
+    if not database.exists():
+        typer.echo(f"seawall: no ledger at {database}; a review keeps its own in DIR/.seawall/ledger.db", err=True)
+        raise typer.Exit(2)
+    return Ledger(database)
+
+
+def main() -> None:
+    """Run the command line; errors of our own are one line, not a traceback."""
+    try:
+        app()
+    except SeawallError as error:
+        typer.echo(f"seawall: {error}", err=True)
+        raise SystemExit(2) from error

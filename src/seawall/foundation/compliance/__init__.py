@@ -1,0 +1,1 @@
+"""What the law asks of data: keys, sealed records, personal data found and replaced, and its expiry."""

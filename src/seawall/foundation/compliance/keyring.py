@@ -1,0 +1,185 @@
+"""One master key, and every other key derived from it: per tenant, per purpose, per version."""
+
+import os
+import secrets
+import stat
+from itertools import pairwise
+from pathlib import Path
+from typing import NoReturn, Self
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from seawall.foundation.errors import ConfigError
+
+_KEY_BYTES = 32
+_SALT = b"seawall.keyring.1"
+_MAX_VERSIONS = 999
+# 32 random bytes have about 30 different values; fewer than 18 happens less than once in 10^13 keys.
+_MIN_DISTINCT = 18
+_MAKE_ONE = "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+
+
+class Keyring:
+    """Master keys by version, 1 the oldest; derives keys by HKDF-SHA-256 (RFC 5869).
+
+    Two tenants, two purposes or two versions never share a key, and no derived key leads back to the master.
+    It cannot be printed or pickled. It does not protect the master key in this process's memory.
+    """
+
+    __slots__ = ("_masters",)
+
+    def __init__(self, masters: dict[int, bytes]) -> None:
+        if not masters:
+            raise ConfigError(f"a keyring needs at least one key of 64 hexadecimal digits; {_MAKE_ONE}")
+        for version, master in masters.items():
+            _check_key(version, master)
+        self._masters = dict(sorted(masters.items()))
+
+    @classmethod
+    def from_file(cls, path: Path, *, create: bool = False) -> Self:
+        """Read a key file; with `create`, make one for the owner's eyes only if there is none.
+
+        Line n is version n: 64 hexadecimal digits, or `-` for a key that was destroyed. The last line is
+        current, so a key is rotated by appending a line. ConfigError where the file is missing, open to others,
+        or holds something that is not a random key. Two processes that create at once end up with one key.
+        """
+        path = Path(path)
+        try:
+            text = _read_private(path)
+        except FileNotFoundError:
+            if not create:
+                raise ConfigError(
+                    f"there is no key file {path}; {_MAKE_ONE} > {path}; chmod 600 {path}"
+                ) from None
+            _create_private(path, secrets.token_hex(_KEY_BYTES) + "\n")
+            text = _read_private(path)
+        return cls(_parse(text))
+
+    @classmethod
+    def from_hex(cls, text: str) -> Self:
+        """Read keys as written in a key file; for a secret that comes from the environment."""
+        return cls(_parse(text))
+
+    @classmethod
+    def ephemeral(cls) -> Self:
+        """Make a random key that dies with the process: what is sealed with it cannot be opened afterwards."""
+        return cls({1: secrets.token_bytes(_KEY_BYTES)})
+
+    @property
+    def current(self) -> int:
+        """The version new records are made with."""
+        return max(self._masters)
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Versions whose records can still be read, oldest first."""
+        return tuple(self._masters)
+
+    def key(self, purpose: str, *, tenant: str = "", version: int | None = None) -> bytes:
+        """Derive 32 bytes for this purpose, tenant and version (the current one unless named).
+
+        KeyError where the version is not on the ring.
+        """
+        if not purpose:
+            raise ConfigError("a derived key needs a purpose, such as 'pseudonyms'")
+        master = self._masters[self.current if version is None else version]
+        # Lengths first, so that no two (purpose, tenant) pairs read the same.
+        info = b"".join(len(part).to_bytes(4, "big") + part for part in (_encode(purpose), _encode(tenant)))
+        return HKDF(SHA256(), _KEY_BYTES, _SALT, info).derive(master)
+
+    def fingerprint(self) -> str:
+        """Name the current key in logs: 16 hexadecimal digits that lead back to nothing."""
+        return self.key("fingerprint")[:8].hex()
+
+    def __repr__(self) -> str:
+        """Name the current key without showing it."""
+        return f"Keyring(fingerprint={self.fingerprint()!r}, versions={list(self.versions)})"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse: a pickled key is a key on a disk nobody guards."""
+        raise TypeError(
+            "a Keyring cannot be pickled; give the other process the key file and Keyring.from_file"
+        )
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _parse(text: str) -> dict[int, bytes]:
+    lines = text.split()
+    if len(lines) > _MAX_VERSIONS:
+        raise ConfigError(
+            f"a keyring holds at most {_MAX_VERSIONS} keys, this one {len(lines)}; start a new one"
+        )
+    masters: dict[int, bytes] = {}
+    for version, line in enumerate(lines, 1):
+        if line == "-":
+            continue
+        try:
+            masters[version] = bytes.fromhex(line)
+        except ValueError:
+            raise ConfigError(
+                f"key {version} is not hexadecimal: expected 64 digits 0-9 a-f, got {len(line)} characters; {_MAKE_ONE}"
+            ) from None
+    if lines and lines[-1] == "-":
+        raise ConfigError(
+            "the last key is marked as destroyed; append a new line of 64 hexadecimal digits to go on"
+        )
+    return masters
+
+
+def _check_key(version: int, key: bytes) -> None:
+    if len(key) != _KEY_BYTES:
+        raise ConfigError(
+            f"key {version} has {len(key)} bytes, expected {_KEY_BYTES} (64 hex digits); {_MAKE_ONE}"
+        )
+    steps = {(after - before) % 256 for before, after in pairwise(key)}
+    typed = all(0x20 <= byte < 0x7F for byte in key)
+    if len(set(key)) < _MIN_DISTINCT or len(steps) < _MIN_DISTINCT // 2 or typed:
+        raise ConfigError(f"key {version} is not random (a pattern, or typed text); {_MAKE_ONE}")
+
+
+def _read_private(path: Path) -> str:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        # Of the open file, not of its name: the name could be given to another file in between.
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigError(f"the key file {path} is not a regular file; name the file that holds the key")
+        if found.st_mode & 0o077:
+            mode = stat.S_IMODE(found.st_mode)
+            raise ConfigError(
+                f"the key file {path} has mode {mode:04o}, so others can read it; expected 0600; run: chmod 600 {path}"
+            )
+        content = file.read(_MAX_VERSIONS * 2 * (_KEY_BYTES + 1))
+    try:
+        return content.decode("ascii")
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"the key file {path} is not text of 64 hexadecimal digits a line; {_MAKE_ONE}"
+        ) from None
+
+
+def _create_private(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(handle)
+        try:
+            # A link, not a rename: it fails where another process was first, and its key stands.
+            os.link(aside, path)
+        except FileExistsError:
+            return
+    finally:
+        aside.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

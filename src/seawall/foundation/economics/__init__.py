@@ -1,0 +1,1 @@
+"""What work costs: the ledger of transactions, and what a run saved against doing it by hand."""

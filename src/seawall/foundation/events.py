@@ -1,0 +1,74 @@
+"""The one stream of facts: mechanisms publish, the ledger and every later observer subscribe."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from seawall.foundation.transaction import Transaction
+
+_log = logging.getLogger("seawall.events")
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionFinished:
+    """A run ended, well or not."""
+
+    transaction: Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class GuardTripped:
+    """A guard let something not pass as it was; holds codes only, never the content."""
+
+    transaction_id: str
+    tenant: str
+    guard: str
+    outcome: str
+    reason_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A limit, a bulkhead or a breaker turned work away."""
+
+    transaction_id: str
+    tenant: str
+    by: str
+    retry_after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerChanged:
+    """A circuit breaker went from one state to another."""
+
+    dependency: str
+    before: str
+    after: str
+    why: str
+
+
+Event = TransactionFinished | GuardTripped | Refused | BreakerChanged
+Subscriber = Callable[[Event], None]
+
+
+class EventBus:
+    """Hands each event to every subscriber, in order, on the caller's thread.
+
+    A subscriber must be quick and must not block; one that raises is logged and does not stop the others,
+    nor the work that the event tells of.
+    """
+
+    def __init__(self, *subscribers: Subscriber) -> None:
+        self._subscribers = list(subscribers)
+
+    def subscribe(self, *subscribers: Subscriber) -> None:
+        """Add observers; they see events from now on."""
+        self._subscribers.extend(subscribers)
+
+    def publish(self, event: Event) -> None:
+        """Tell every subscriber."""
+        for subscriber in self._subscribers:
+            try:
+                subscriber(event)
+            except Exception:  # noqa: BLE001  an observer must never take down what it observes
+                _log.exception("event subscriber %r failed on %s", subscriber, type(event).__name__)

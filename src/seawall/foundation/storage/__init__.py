@@ -1,0 +1,1 @@
+"""Databases, opened the way Seawall needs them."""

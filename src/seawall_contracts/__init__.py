@@ -1,0 +1,1 @@
+"""The flagship: reviews commercial contracts by the thousand, through Seawall's public names only."""

@@ -1,0 +1,31 @@
+"""The contract reviewer as a typed agent, and the policy it goes to work under."""
+
+from pydantic_ai import Agent
+from pydantic_ai.models import Model
+
+from seawall import Bulkhead, CircuitBreaker, Policy, RateLimit, guards
+from seawall_contracts.reading import INSTRUCTIONS, Reading
+
+NAME = "contract-reviewer"
+
+
+def build_agent(model: Model | str) -> Agent[None, Reading]:
+    """Make the agent; any Pydantic AI model, by name or as an object."""
+    return Agent(model, output_type=Reading, instructions=INSTRUCTIONS, name=NAME, retries=1, defer_model_check=True)
+
+
+def build_policy(*, concurrency: int, fallbacks: tuple[Model | str, ...] = (), retention: str = "30d") -> Policy:
+    """Make the policy of a batch review by one person on one machine.
+
+    The rate is what one person's batch may use of a tenant's share; a batch that is refused waits as long as
+    it is told to and goes on.
+    """
+    return Policy(
+        guards=(guards.size("2 MB"), guards.injection(context="document"), guards.pseudonymise()),
+        limits=(RateLimit(100, per="1s", key="subject"), RateLimit(200, per="1s", key="tenant")),
+        breaker=CircuitBreaker(failure_rate=0.5, slow_call="60s", window="60s", minimum_calls=10, open_for="10s"),
+        bulkhead=Bulkhead(concurrency=concurrency, queue=256, max_wait="120s"),
+        fallbacks=fallbacks,
+        deadline="180s",
+        retention=retention,
+    )

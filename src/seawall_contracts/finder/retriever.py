@@ -1,0 +1,119 @@
+"""Finds, in a whole contract, the passages that are most like each type of clause."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seawall_contracts.finder.linear import F32, Linear
+from seawall_contracts.finder.names import CLAUSES
+from seawall_contracts.finder.segments import Segment
+from seawall_contracts.finder.tokens import words
+
+CANDIDATES = 5
+SHORTLIST = 20
+SCORE_DIGITS = 4
+WEIGHTS = Path(__file__).with_name("weights")
+_NOWHERE = -1.2
+_EXCLUDED = np.float32(-30)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A passage, by its place in the list of segments, and how likely it is to be such a clause, 0 to 1."""
+
+    segment: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What stands around each passage: `[passages, types]` margins before and after it, and the document's largest."""
+
+    before: F32
+    after: F32
+    largest: F32
+    place: F32
+    size: F32
+
+
+def surroundings(margins: F32, lengths: NDArray[np.int64]) -> Context:
+    """Read the context of all passages of one document off their margins and lengths in characters."""
+    edge = np.full((1, margins.shape[1]), _NOWHERE, np.float32)
+    count = len(margins)
+    return Context(
+        np.concatenate((edge, margins[:-1])),
+        np.concatenate((margins[1:], edge)),
+        margins.max(0),
+        (np.arange(count) / max(1, count - 1)).astype(np.float32),
+        np.log(lengths).astype(np.float32),
+    )
+
+
+def context_features(margins: F32, context: Context, rows: NDArray[np.int64], clause: int) -> F32:
+    """Give what decides a passage's score for `clause`: every margin, the neighbours', its place, its length."""
+    before, after = context.before[rows, clause], context.after[rows, clause]
+    largest = np.full(len(rows), context.largest[clause], np.float32)
+    return np.column_stack(
+        (
+            margins[rows],
+            before,
+            after,
+            np.maximum(before, after),
+            context.place[rows],
+            context.size[rows],
+            largest,
+        )
+    )
+
+
+def shortlist(margins: F32) -> NDArray[np.int64]:
+    """Give the passages with the largest margins, best first: `[at most 20, types]`."""
+    return np.argsort(-margins, axis=0, kind="stable")[:SHORTLIST]
+
+
+@dataclass(frozen=True, slots=True)
+class Retriever:
+    """A linear scorer of passages, and a logistic model a type that re-scores its 20 best by what surrounds them.
+
+    Deterministic. A score is rounded to four digits, so that a reader computes the same from the number
+    written in a prompt.
+    """
+
+    linear: Linear
+    context: F32
+
+    @classmethod
+    def load(cls, folder: Path | None = None) -> "Retriever":
+        """Read the shipped weights, or those in `folder`."""
+        with np.load((folder or WEIGHTS) / "clauses.npz", allow_pickle=False) as arrays:
+            return cls(Linear.of(arrays), np.asarray(arrays["context"], np.float32))
+
+    def retrieve(self, text: str, segments: Sequence[Segment]) -> dict[str, tuple[Candidate, ...]]:
+        """Give each clause's candidates, best first; fewer than five only where the text has fewer passages.
+
+        `segments` are those of `text`, in order.
+        """
+        if not segments:
+            return dict.fromkeys(CLAUSES, ())
+        bounds = [(part.start, part.end) for part in segments]
+        margins = self.linear.margins(words(text), bounds, [part.heading for part in segments])
+        return self.candidates(margins, np.array([end - start for start, end in bounds]))
+
+    def candidates(self, margins: F32, lengths: NDArray[np.int64]) -> dict[str, tuple[Candidate, ...]]:
+        """Choose the candidates by the passages' margins and lengths in characters."""
+        around = surroundings(margins, lengths)
+        short = shortlist(margins)
+        found: dict[str, tuple[Candidate, ...]] = {}
+        for column, name in enumerate(CLAUSES):
+            rows = short[:, column]
+            logits = context_features(margins, around, rows, column) @ self.context[:-1, column]
+            logits += self.context[-1, column]
+            best = np.argsort(-logits, kind="stable")[:CANDIDATES]
+            score = np.round(1 / (1 + np.exp(-np.maximum(logits[best], _EXCLUDED))), SCORE_DIGITS)
+            found[name] = tuple(
+                Candidate(int(rows[i]), float(s)) for i, s in zip(best, score.astype(np.float64), strict=True)
+            )
+        return found

@@ -1,0 +1,112 @@
+"""One contract, through every tier: prepare, ask, check, judge."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_ai.exceptions import AgentRunError
+
+from seawall import Hardened, HardenedResult, Principal, Rejected, Transaction
+from seawall_contracts.assembly import assemble
+from seawall_contracts.documents import DocumentError
+from seawall_contracts.playbooks import Playbook, select_playbook
+from seawall_contracts.preparation import Prepared, prepare
+from seawall_contracts.reading import Reading, write_prompt
+from seawall_contracts.schema import ContractReview, ReviewTransaction
+from seawall_contracts.workers import OutOfTime, WorkerDied, Workers
+
+_PATIENCE = 120.0
+
+
+class JobResult(BaseModel):
+    """What came of one contract: a review and what it cost, or an error to show. `final` failures are the document's own."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str
+    review: ContractReview | None = None
+    error: str | None = None
+    final: bool = True
+    transaction: ReviewTransaction | None = None
+    peak_rss_mb: float = 0.0
+
+
+class Desk:
+    """Reviews one document at a time, as often as asked, under one policy and for one principal."""
+
+    def __init__(
+        self,
+        agent: Hardened[None, Reading],
+        workers: Workers,
+        playbooks: dict[str, Playbook],
+        principal: Principal,
+        *,
+        texts: Path,
+        force: str | None,
+    ) -> None:
+        self._agent = agent
+        self._workers = workers
+        self._playbooks = playbooks
+        self._principal = principal
+        self._texts = str(texts)
+        self._force = force
+
+    async def review(self, path: str, sha256: str) -> JobResult:
+        """Review the file at `path`; a document that cannot be reviewed gives a result with its error."""
+        started = time.perf_counter()
+        try:
+            prepared = await self._workers.run(prepare, path, self._texts, self._nda())
+            if prepared.sha256 != sha256:
+                return JobResult(sha256=sha256, final=False, error="changed while it was being read; run the review again")
+            result = await self._ask(prepared)
+        except DocumentError as error:
+            return JobResult(sha256=sha256, error=str(error))
+        except (OutOfTime, WorkerDied) as error:
+            return JobResult(sha256=sha256, final=False, error=str(error))
+        except Rejected as error:
+            return JobResult(sha256=sha256, final=False, error=f"refused by {error.by}: {error}")
+        except AgentRunError as error:
+            return JobResult(sha256=sha256, final=False, error=f"the model failed ({type(error).__name__}); run again")
+        review = assemble(prepared, result.output, self._playbook(prepared.facts.document_type))
+        transaction = review_transaction(result.transaction, prepared, time.perf_counter() - started)
+        return JobResult(sha256=sha256, review=review, transaction=transaction, peak_rss_mb=prepared.peak_rss_mb)
+
+    async def _ask(self, prepared: Prepared) -> HardenedResult[Reading]:
+        """Ask the agent; when refused for a while, wait as long as told and ask again, a bounded time in all."""
+        prompt = write_prompt(prepared.questions())
+        waited = 0.0
+        while True:
+            try:
+                return await self._agent.run(
+                    prompt, deps=None, principal=self._principal, tokens_without_retrieval=prepared.tokens
+                )
+            except Rejected as error:
+                if error.retry_after is None or waited + error.retry_after > _PATIENCE:
+                    raise
+                waited += error.retry_after
+                await asyncio.sleep(error.retry_after)
+
+    def _nda(self) -> bool | None:
+        return None if self._force is None else self._playbooks[self._force].asks_nda
+
+    def _playbook(self, document_type: str) -> Playbook:
+        return self._playbooks[self._force or select_playbook(document_type)]
+
+
+def review_transaction(row: Transaction, prepared: Prepared, seconds: float) -> ReviewTransaction:
+    """Show a ledger row in a review; `seconds` covers reading the document too."""
+    return ReviewTransaction(
+        id=row.id,
+        cost_usd=row.cost_usd,
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        tokens_whole_document=prepared.tokens,
+        seconds=round(seconds, 4),
+        guard_seconds=round(row.guard_seconds, 6),
+        queue_seconds=round(row.queue_seconds, 6),
+        model_seconds=round(row.model_seconds, 6),
+        verdicts=row.verdicts,
+        degradation=row.degradation,
+        model=row.model,
+    )

@@ -1,0 +1,149 @@
+"""From a file to questions: everything that is done with the whole document, in a worker process."""
+
+import os
+import resource
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from seawall.agents import Block
+from seawall.defense import find_injection
+from seawall_contracts.documents import Extracted, extract
+from seawall_contracts.facts import read_facts
+from seawall_contracts.finder.nda import NdaRetriever
+from seawall_contracts.finder.retriever import Candidate, Retriever
+from seawall_contracts.finder.segments import Segment, segment
+from seawall_contracts.reading import Questions
+from seawall_contracts.schema import Alert, Facts, Span
+
+ADDRESSED = "text addressed to the reviewer"
+HIDDEN = "text hidden from the reader"
+WITHHELD = "[withheld: text addressed to the reviewer]"
+_ALERT_SPANS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A retrieved passage and where it stands in the document."""
+
+    id: str
+    start: int
+    end: int
+    heading: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document, read: what rules found in it, and what a model should be asked about it."""
+
+    sha256: str
+    characters: int
+    facts: Facts
+    alerts: tuple[Alert, ...]
+    passages: tuple[Passage, ...]
+    clauses: dict[str, tuple[tuple[str, float], ...]]
+    hypotheses: dict[str, tuple[tuple[str, float], ...]]
+    seconds: float
+    peak_rss_mb: float
+
+    @property
+    def tokens(self) -> int:
+        """What the whole document would have cost to send; see `estimate_tokens`."""
+        return estimate_tokens(self.characters)
+
+    def questions(self) -> Questions:
+        """The questions, with what was addressed to the reviewer cut out of the passages."""
+        spans = [span for alert in self.alerts if alert.kind == ADDRESSED for span in alert.spans]
+        blocks = tuple(Block(p.id, p.heading, _withhold(p, spans)) for p in self.passages)
+        return Questions(blocks, self.clauses, self.hypotheses)
+
+
+def estimate_tokens(characters: int) -> int:
+    """Estimate tokens from characters, at four to the token: usual for English prose, and free of downloads."""
+    return -(-characters // 4)
+
+
+def prepare(path: str, texts: str, nda: bool | None) -> Prepared:  # noqa: FBT001  workers take positional arguments
+    """Read the file at `path`, keep its text as `texts/SHA256.txt`, and work out what to ask about it.
+
+    `nda` asks the NDA hypotheses (True), or not (False), or if the document is one (None). DocumentError
+    where the file cannot be reviewed.
+    """
+    started = time.perf_counter()
+    document = extract(Path(path))
+    _keep_text(Path(texts) / f"{document.sha256}.txt", document.text)
+    text = document.text
+    facts = read_facts(text)
+    segments = segment(text)
+    clauses = _retriever().retrieve(text, segments)
+    asks_nda = facts.document_type == "nda" if nda is None else nda
+    hypotheses = _nda_retriever().retrieve(text, segments) if asks_nda else {}
+    wanted = sorted({found.segment for group in (clauses, hypotheses) for best in group.values() for found in best})
+    return Prepared(
+        sha256=document.sha256,
+        characters=len(text),
+        facts=facts,
+        alerts=_alerts(document),
+        passages=tuple(_passage(text, number, segments[number]) for number in wanted),
+        clauses={name: _named(best) for name, best in clauses.items()},
+        hypotheses={name: _named(best) for name, best in hypotheses.items()},
+        seconds=time.perf_counter() - started,
+        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
+
+
+@cache
+def _retriever() -> Retriever:
+    return Retriever.load()
+
+
+@cache
+def _nda_retriever() -> NdaRetriever:
+    return NdaRetriever.load()
+
+
+def _passage(text: str, number: int, found: Segment) -> Passage:
+    return Passage(f"P{number}", found.start, found.end, found.heading, text[found.start : found.end])
+
+
+def _named(best: tuple[Candidate, ...]) -> tuple[tuple[str, float], ...]:
+    return tuple((f"P{found.segment}", found.score) for found in best)
+
+
+def _alerts(document: Extracted) -> tuple[Alert, ...]:
+    text = document.text
+    alerts: list[Alert] = []
+    hits = find_injection(text, "document")
+    if hits:
+        spans = tuple(_span(text, hit.start, hit.end) for hit in hits[:_ALERT_SPANS])
+        why = "the document speaks to whoever reviews it; this text was kept from the model and changed no verdict"
+        alerts.append(Alert(kind=ADDRESSED, why=why, spans=spans))
+    if document.hidden:
+        spans = tuple(_span(text, hidden.start, hidden.end) for hidden in document.hidden[:_ALERT_SPANS])
+        why = "; ".join(sorted({hidden.why for hidden in document.hidden}))
+        alerts.append(Alert(kind=HIDDEN, why=why, spans=spans))
+    return tuple(alerts)
+
+
+def _span(text: str, start: int, end: int) -> Span:
+    return Span(start=start, end=end, quote=text[start:end])
+
+
+def _withhold(passage: Passage, spans: list[Span]) -> str:
+    text = passage.text
+    for span in sorted(spans, key=lambda span: span.start, reverse=True):
+        start, end = max(span.start, passage.start), min(span.end, passage.end)
+        if start < end:
+            text = text[: start - passage.start] + WITHHELD + text[end - passage.start :]
+    return text
+
+
+def _keep_text(path: Path, text: str) -> None:
+    if path.exists():
+        return
+    # Written aside and renamed, so that a text which is there is whole.
+    aside = path.with_suffix(f".{os.getpid()}.part")
+    aside.write_bytes(text.encode("utf-8", "surrogatepass"))
+    aside.replace(path)
