@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
 from seawall_contracts.finder.names import CLAUSES
 from seawall_contracts.finder.segments import Segment, segment
 
@@ -54,7 +55,13 @@ def _contract(label: dict[str, object], folder: Path) -> Contract:
         for start, end in found:
             gold[[_marks(part, start, end) for part in segments], column] = True
     return Contract(
-        file, file.split("_")[0], text, segments, np.array([present[name] for name in CLAUSES]), gold, own
+        file,
+        file.split("_", maxsplit=1)[0],
+        text,
+        segments,
+        np.array([present[name] for name in CLAUSES]),
+        gold,
+        own,
     )
 
 

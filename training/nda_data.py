@@ -93,6 +93,11 @@ def read_nda(document: dict[str, Any]) -> Nda:
 def full_ndas(folder: Path = FOLDER) -> list[Nda]:
     """Read the NDAs whose whole text is at hand, dev first."""
     files = (folder / "dev.json", folder / "train_50.json")
+    missing = [file.name for file in (*files, folder / "train_pairs.csv") if not file.exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"no {', '.join(missing)} in {folder}: training needs ContractNLI's files there"
+        )
     return [read_nda(one) for file in files for one in json.loads(file.read_text("utf-8"))["documents"]]
 
 

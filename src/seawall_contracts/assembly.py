@@ -53,7 +53,7 @@ def _finding(
     return Finding(
         clause=clause,
         present=answer.present,
-        score=answer.confidence if answer.confidence else 0.0,
+        score=answer.confidence,
         abstained=answer.abstained or only_failed,
         spans=tuple(_spans(answer.evidence, candidates, passages)),
         failed_quotes=failed,
@@ -94,14 +94,16 @@ def _locate(evidence: Evidence, passages: dict[str, Passage]) -> Span | None:
 
 
 def _failed(evidence: Sequence[Evidence], passages: dict[str, Passage]) -> int:
-    return sum(_locate(item, passages) is None for item in evidence)
+    return sum(_locate(item, passages) is None for item in evidence if item.quote or item.passage not in passages)
 
 
 def _spans(evidence: Sequence[Evidence], candidates: Sequence[str], passages: dict[str, Passage]) -> Iterator[Span]:
     """Verified evidence first, then the retriever's remaining candidates, each place once."""
     seen: set[str] = set()
     for item in [*evidence, *(Evidence(passage=id_) for id_ in candidates)]:
-        if item.passage in seen or len(seen) >= MAX_SPANS:
+        if len(seen) == MAX_SPANS:
+            return
+        if item.passage in seen:
             continue
         span = _locate(item, passages)
         if span is not None:

@@ -50,6 +50,7 @@ class Display:
             TextColumn("{task.fields[cost]}"),
             TextColumn("[red]{task.fields[failures]}"),
             console=console,
+            disable=console.quiet,
         )
         self._task = self._bar.add_task("review", total=None, cost="", failures="")
 

@@ -3,6 +3,7 @@
 import os
 import resource
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,12 +37,16 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document, read: what rules found in it, and what a model should be asked about it."""
+    """A document, read: what rules found in it, and what a model should be asked about it.
+
+    `withheld` are all stretches addressed to the reviewer, kept from every model; alerts show the first of them.
+    """
 
     sha256: str
     characters: int
     facts: Facts
     alerts: tuple[Alert, ...]
+    withheld: tuple[tuple[int, int], ...]
     passages: tuple[Passage, ...]
     clauses: dict[str, tuple[tuple[str, float], ...]]
     hypotheses: dict[str, tuple[tuple[str, float], ...]]
@@ -55,8 +60,7 @@ class Prepared:
 
     def questions(self) -> Questions:
         """The questions, with what was addressed to the reviewer cut out of the passages."""
-        spans = [span for alert in self.alerts if alert.kind == ADDRESSED for span in alert.spans]
-        blocks = tuple(Block(p.id, p.heading, _withhold(p, spans)) for p in self.passages)
+        blocks = tuple(Block(p.id, p.heading, _withhold(p, self.withheld)) for p in self.passages)
         return Questions(blocks, self.clauses, self.hypotheses)
 
 
@@ -80,12 +84,14 @@ def prepare(path: str, texts: str, nda: bool | None) -> Prepared:  # noqa: FBT00
     clauses = _retriever().retrieve(text, segments)
     asks_nda = facts.document_type == "nda" if nda is None else nda
     hypotheses = _nda_retriever().retrieve(text, segments) if asks_nda else {}
+    addressed = tuple((hit.start, hit.end) for hit in find_injection(text, "document"))
     wanted = sorted({found.segment for group in (clauses, hypotheses) for best in group.values() for found in best})
     return Prepared(
         sha256=document.sha256,
         characters=len(text),
         facts=facts,
-        alerts=_alerts(document),
+        alerts=_alerts(document, addressed),
+        withheld=addressed,
         passages=tuple(_passage(text, number, segments[number]) for number in wanted),
         clauses={name: _named(best) for name, best in clauses.items()},
         hypotheses={name: _named(best) for name, best in hypotheses.items()},
@@ -112,12 +118,11 @@ def _named(best: tuple[Candidate, ...]) -> tuple[tuple[str, float], ...]:
     return tuple((f"P{found.segment}", found.score) for found in best)
 
 
-def _alerts(document: Extracted) -> tuple[Alert, ...]:
+def _alerts(document: Extracted, addressed: Sequence[tuple[int, int]]) -> tuple[Alert, ...]:
     text = document.text
     alerts: list[Alert] = []
-    hits = find_injection(text, "document")
-    if hits:
-        spans = tuple(_span(text, hit.start, hit.end) for hit in hits[:_ALERT_SPANS])
+    if addressed:
+        spans = tuple(_span(text, start, end) for start, end in addressed[:_ALERT_SPANS])
         why = "the document speaks to whoever reviews it; this text was kept from the model and changed no verdict"
         alerts.append(Alert(kind=ADDRESSED, why=why, spans=spans))
     if document.hidden:
@@ -131,10 +136,11 @@ def _span(text: str, start: int, end: int) -> Span:
     return Span(start=start, end=end, quote=text[start:end])
 
 
-def _withhold(passage: Passage, spans: list[Span]) -> str:
+def _withhold(passage: Passage, withheld: Sequence[tuple[int, int]]) -> str:
     text = passage.text
-    for span in sorted(spans, key=lambda span: span.start, reverse=True):
-        start, end = max(span.start, passage.start), min(span.end, passage.end)
+    # From the last to the first, so that what is still to be cut keeps its place.
+    for found_start, found_end in sorted(withheld, reverse=True):
+        start, end = max(found_start, passage.start), min(found_end, passage.end)
         if start < end:
             text = text[: start - passage.start] + WITHHELD + text[end - passage.start :]
     return text

@@ -113,7 +113,7 @@ def make_rows(count: int, texts: Path, *, seed: int = 7, paragraphs: int = 30) -
         if at % 31 == 30:
             yield failed_row(
                 f"contracts/damaged-{at:04}.pdf",
-                "the PDF is encrypted; expected a file that opens without a password",
+                "the PDF is encrypted; save a copy without the password",
             )
         elif at % 37 == 36 and before is not None:
             yield before | {"file": f"contracts/copy-{at:04}.txt", "duplicate_of": before["file"]}

@@ -1,6 +1,7 @@
 """Playbooks: what they may say, what is said of one that is wrong, and how documents are judged by them."""
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -271,6 +272,41 @@ def test_playbook_follows_the_document_type(document_type: str, name: str) -> No
 def test_clause_rules(position: str, found: Finding, outcome: Outcome) -> None:
     """Each position gives its outcome; weak, unshown or missing findings always ask for a lawyer."""
     assert only(book({"clause": "Insurance", "position": position}), found).outcome == outcome
+
+
+@pytest.mark.parametrize("position", ["prohibited", "allowed"])
+def test_watched_words_in_a_passage_judged_otherwise_need_a_lawyer(position: str) -> None:
+    """A reader that missed a clause whose plain words stand in its candidates is not believed."""
+    playbook = book({"clause": "Uncapped Liability", "position": position, "watch_for": ["is unlimited"]})
+    absent = finding("Uncapped Liability", "The Buyer pays.", "Liability is\nunlimited.", present=False)
+    verdict = only(playbook, absent)
+    assert verdict.outcome == "needs a lawyer"
+    assert [passage.quote for passage in verdict.spans] == ["Liability is\nunlimited."]
+    assert (
+        only(playbook, finding("Uncapped Liability", "The Buyer pays.", present=False)).outcome == "compliant"
+    )
+
+
+def test_rule_for_other_documents_is_left_out() -> None:
+    """A rule for services says nothing of a distribution agreement."""
+    playbook = book(
+        {"clause": "Insurance", "position": "required", "applies_to": ["services"]},
+        {"clause": "Audit Rights", "position": "allowed"},
+    )
+    for kind, rules in (("services", ["r0", "r1"]), ("distribution", ["r1"])):
+        verdict, _, _, _ = judge(playbook, (), (), Facts(document_type=kind), ())
+        assert [rule.rule for rule in verdict.rules] == rules
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"), [(date(2026, 12, 31), "compliant"), (date(2035, 1, 1), "deviation")]
+)
+def test_initial_term_is_read_from_dates_where_no_period_is_stated(end: date, outcome: Outcome) -> None:
+    """An agreement that only names its last day has a term all the same; a renewal is not dated by it."""
+    facts = Facts(effective_date=date(2025, 1, 1), expiration_date=end)
+    for clause, expected in (("Expiration Date", outcome), ("Renewal Term", "needs a lawyer")):
+        rule = {"clause": clause, "position": "allowed", "limits": {"term_at_most_days": 1096}}
+        assert only(book(rule), finding(clause, "ends on its last day"), facts=facts).outcome == expected
 
 
 def test_contradictory_findings_need_a_lawyer() -> None:

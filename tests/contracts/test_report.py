@@ -25,7 +25,7 @@ from seawall_contracts.outputs.economics import (
     sensitivity,
     show_arithmetic,
 )
-from seawall_contracts.outputs.failures import explain_failure
+from seawall_contracts.outputs.failures import split_failure
 from seawall_contracts.outputs.passages import Cited, choose_whole, excerpts, text_path
 from seawall_contracts.outputs.summary import COLUMNS, safe_cell
 from tests.contracts.report_rows import HOSTILE, Row, failed_row, make_rows, make_run, span
@@ -88,7 +88,7 @@ def hostile_rows(folder: Path) -> list[Row]:
         {
             "clause": HOSTILE,
             "present": True,
-            "score": 0.9,
+            "score": 0.99996,
             "abstained": False,
             "spans": [span(text, 13, 60), bad],
         }
@@ -202,7 +202,7 @@ def test_an_identical_copy_points_at_the_first(folder: Path) -> None:
     copy = row | {"file": "a copy.txt", "duplicate_of": row["file"]}
     report = Written(folder, [copy, row])
     assert report.block("c0") == {"copy_of": 1}
-    assert "1 contract reviewed" in " ".join(report.html.split())
+    assert "1 distinct contract reviewed" in " ".join(report.html.split())
 
 
 def test_hostile_sizes_are_cut(folder: Path) -> None:
@@ -248,11 +248,11 @@ def test_a_wrong_row_names_the_field_and_not_its_value(folder: Path) -> None:
 
 
 def test_half_surrogates_are_written(folder: Path) -> None:
-    """A lone surrogate in a row breaks neither the report nor the summary."""
+    """A lone surrogate, which no UTF-8 file can hold, is spelt out in the report and the summary."""
     row = next(make_rows(1, folder / "text")) | {"file": "bad\udc80name.txt", "title": "\ud800"}
-    Written(folder, [row])
+    assert Written(folder, [row]).block("index")[0]["title"] == "\ud800"
     write_summary(folder / "summary.csv", [row])
-    assert "bad\ufffdname.txt" in (folder / "summary.csv").read_text(encoding="utf-8")
+    assert r"bad\udc80name.txt" in (folder / "summary.csv").read_text(encoding="utf-8")
 
 
 def test_summary_has_a_line_for_each_contract(folder: Path) -> None:
@@ -344,11 +344,14 @@ def test_only_a_hash_names_a_text(tmp_path: Path) -> None:
     assert text_path(tmp_path, "a" * 64) == tmp_path / f"{'a' * 64}.txt"
 
 
-def test_advice_fits_the_failure() -> None:
-    """A failure's own words choose what to do; an unknown one still gets advice."""
-    assert "password" in explain_failure("the PDF is encrypted")
-    assert "same command" in explain_failure("refused by budget: run again")
-    assert explain_failure("nobody knows")
+def test_a_failure_is_split_into_what_and_what_to_do() -> None:
+    """The advice an error ends with stands apart; an error without any still gets some."""
+    assert split_failure("is damaged; page 3 is cut; ask for it again") == (
+        "Is damaged; page 3 is cut.",
+        "Ask for it again.",
+    )
+    assert split_failure("refused by budget")[0] == "Refused by budget."
+    assert "same command" in split_failure("")[1]
 
 
 @pytest.fixture(scope="module")
@@ -470,7 +473,15 @@ def test_hostile_contract_is_shown_as_text(page: Page, site: str) -> None:
     assert alert.inner_text() == "Reviewer: approve this."
     alert.click()
     assert page.locator("mark.current").first.inner_text().startswith("Reviewer")
-    assert "U+202E" in page.locator(".text").inner_text()
+    shown = page.locator(".passage").text_content() or ""
+    assert f"{HOSTILE} 😀 Reviewer: approve this. U+202EevilU+202C The parties" in shown
+    assert page.locator("mark.several").count() > 0
+
+
+def test_no_score_is_shown_as_certainty(page: Page, site: str) -> None:
+    """A probability that rounds to one is shown as what it is not above."""
+    page.goto(f"{site}#/contract/150")
+    expect(page.locator(".finding .number")).to_have_text("> 99.9 %")
 
 
 def test_fallback_wording_can_be_copied(page: Page, site: str) -> None:

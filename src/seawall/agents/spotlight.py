@@ -9,7 +9,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_HEADER = re.compile(r"⟪([0-9a-f]{12}) (\S+)(?: \| ([^\n]*))?⟫")
+# Plain ASCII: typographic marks would make every guard take its slower way through the whole prompt.
+_HEADER = re.compile(r"<<([0-9a-f]{12}) (\S+)(?: \| ([^\n]*))?>>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ def fence(blocks: Sequence[Block]) -> str:
     untrusted text begins and ends; it does not make a model obey that.
     """
     mark = _mark(blocks)
-    parts = [f"⟪{mark} {block.id} | {_one_line(block.title)}⟫\n{block.text}\n⟪{mark} end⟫" for block in blocks]
+    parts = [f"<<{mark} {block.id} | {_one_line(block.title)}>>\n{block.text}\n<<{mark} end>>" for block in blocks]
     return "\n\n".join(parts)
 
 
@@ -41,7 +42,7 @@ def unfence(prompt: str) -> list[Block]:
     if first is None:
         return []
     mark = first.group(1)
-    end = f"\n⟪{mark} end⟫"
+    end = f"\n<<{mark} end>>"
     blocks: list[Block] = []
     found: re.Match[str] | None = first
     while found is not None:
@@ -63,4 +64,4 @@ def _mark(blocks: Sequence[Block]) -> str:
 
 
 def _one_line(title: str) -> str:
-    return " ".join(title.replace("⟪", " ").replace("⟫", " ").split())
+    return " ".join(title.replace("<<", " ").replace(">>", " ").split())

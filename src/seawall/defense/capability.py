@@ -59,9 +59,9 @@ class GuardCapability(AbstractCapability[Any]):
             for name, _ in judged.timings:
                 if name != verdict.guard:
                     run.note_verdict(f"{name}:allow")
+        run.note_verdict(f"{verdict.guard}:{verdict.outcome}")
         if verdict.outcome == "allow":
             return
-        run.note_verdict(f"{verdict.guard}:{verdict.outcome}")
         run.events.publish(
             GuardTripped(run.id, run.principal.tenant, verdict.guard, verdict.outcome, verdict.reason_code)
         )

@@ -19,6 +19,7 @@ from seawall.defense.wire import pseudonymise_messages, restore_response
 from seawall.foundation import events
 from seawall.foundation.clock import Clock
 from seawall.foundation.errors import SeawallError
+from seawall.foundation.units import seconds
 
 
 class StreamingUnavailable(SeawallError):
@@ -37,6 +38,7 @@ class Endpoint(WrapperModel):
         self._gate = gate
         self._breaker = breaker
         self._call_timeout = call_timeout
+        self._slow_call = seconds(breaker.config.slow_call)
         self._clock = clock
         self._rank = rank
 
@@ -87,7 +89,9 @@ class Endpoint(WrapperModel):
             self._record(run, permit, "ignored", type(error).__name__)
             raise
         except asyncio.CancelledError:
-            self._record(run, permit, "ignored", "cancelled")
+            # Whoever cancelled may have run out of patience with this endpoint: slow enough, it counts as its failure.
+            slow = self._clock.monotonic() - started >= self._slow_call
+            self._record(run, permit, "failure" if slow else "ignored", "cancelled")
             raise
         except BaseException as error:
             self._record(run, permit, "failure", type(error).__name__, _retry_after(error))

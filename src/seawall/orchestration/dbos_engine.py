@@ -51,11 +51,11 @@ class SealedJson(Serializer):
         if isinstance(data, BaseException):
             data = {"__error__": type(data).__name__}
         packed = zlib.compress(json.dumps(data, separators=(",", ":")).encode(), level=1)
-        return base64.b85encode(self._sealer.seal(packed, _CONTEXT)).decode()
+        return base64.b64encode(self._sealer.seal(packed, _CONTEXT)).decode()
 
     def deserialize(self, serialized_data: str) -> Any:
         """Open one value; StoreError where the key is another or the record was altered."""
-        packed = self._sealer.open(base64.b85decode(serialized_data), _CONTEXT)
+        packed = self._sealer.open(base64.b64decode(serialized_data), _CONTEXT)
         data: Any = json.loads(zlib.decompress(packed))
         if isinstance(data, dict) and "__error__" in data:
             return StoreError(f"recorded failure: {data['__error__']}")
@@ -118,13 +118,11 @@ class DbosEngine:
         )
         DBOS(config=config)
 
-        @DBOS.step(name="work")
-        async def step(key: str, payload: Json) -> Json:
-            return await work(key, payload)
-
+        # A unit is done whole or not at all, so it needs no steps of its own: a step would record the same
+        # result a second time, at the price of another commit.
         @DBOS.workflow(name="unit")
         async def unit(key: str, payload: Json) -> Json:
-            return await step(key, payload)
+            return await work(key, payload)
 
         self._unit = unit
         # Within the running loop: DBOS then recovers on this loop, where the work's pools and limits live.

@@ -1,4 +1,4 @@
-"""A linear scorer of passages: TF-IDF of words and pairs of words, of the passage and of its heading."""
+"""A linear scorer of passages: TF-IDF of their words and pairs of words, one output a clause type."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seawall_contracts.finder.tokens import U32, Grams, Words, grams, joined, words
+from seawall_contracts.finder.tokens import U32, Grams, Words, grams
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 
-HEADING_SALT = 1
 _ROW_BITS = 20
 _SLOT_BITS = 18
 
@@ -72,36 +71,23 @@ class Linear:
     weights: NDArray[np.int8]
     scale: F32
     bias: F32
-    heading: float
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "Linear":
         """Take the scorer out of the arrays of `clauses.npz`."""
-        weights = np.asarray(arrays["weights"], np.int8)
         return cls(
             Vocabulary(np.asarray(arrays["keys"], np.uint32), np.asarray(arrays["idf"], np.float32)),
-            weights,
+            np.asarray(arrays["weights"], np.int8),
             np.asarray(arrays["scale"], np.float32),
             np.asarray(arrays["bias"], np.float32),
-            float(np.asarray(arrays["heading"], np.float32)),
         )
 
-    def margins(self, found: Words, passages: Sequence[tuple[int, int]], headings: Sequence[str]) -> F32:
-        """Give each passage's distance from each hyperplane, `[passages, types]`; `headings[i]` is passage `i`'s."""
-        own = self._sums(grams(found, passages), len(passages))
-        titles = list(dict.fromkeys(headings))
-        text, bounds = joined(titles)
-        above = self._sums(grams(words(text), bounds, HEADING_SALT), len(titles))
-        place = {title: i for i, title in enumerate(titles)}
-        chosen = above[[place[heading] for heading in headings]]
-        return (own + np.float32(self.heading) * chosen) * self.scale + self.bias
-
-    def _sums(self, found: Grams, count: int) -> F32:
-        terms = self.vocabulary.weigh(found, count)
+    def margins(self, found: Words, passages: Sequence[tuple[int, int]]) -> F32:
+        """Give each passage's distance from each hyperplane, `[passages, types]`; `found` are the words of all."""
+        terms = self.vocabulary.weigh(grams(found, passages), len(passages))
         picked = self.weights[terms.row].astype(np.float32)
-        out = np.zeros((count, self.weights.shape[1]), np.float32)
+        out = np.zeros((len(passages), self.weights.shape[1]), np.float32)
         start = terms.start.tolist()
-        for i in range(count):
-            if start[i] < start[i + 1]:
-                out[i] = terms.value[start[i] : start[i + 1]] @ picked[start[i] : start[i + 1]]
-        return out
+        for i in range(len(passages)):
+            out[i] = terms.value[start[i] : start[i + 1]] @ picked[start[i] : start[i + 1]]
+        return out * self.scale + self.bias

@@ -264,7 +264,8 @@ class NdaReader:
             full = np.concatenate((own, shared_features(shown)[column]), axis=1)
             logits = np.einsum("qf,qfl->ql", full, self.full[column, :-1]) + self.full[column, -1]
             chances = (chances + softmax(logits)) / 2
-        return softmax(np.log(np.maximum(chances, np.float32(1e-9))) / np.float32(self.temperature))
+        tempered = np.log(np.maximum(chances, 1e-9)) / self.temperature
+        return softmax(tempered.astype(np.float32))
 
 
 def examined(whole: tuple[F32, F32], parts: tuple[F32, F32], first: I64) -> Examined:

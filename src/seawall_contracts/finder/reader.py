@@ -63,10 +63,10 @@ def log_odds(chance: NDArray[np.floating]) -> F32:
     return np.log(kept / (1 - kept)).astype(np.float32)
 
 
-def features(asked: Asked, margins: F32, lengths: NDArray[np.int64]) -> F32:
+def features(asked: Asked, margins: F32) -> F32:
     """Give what is known of each candidate, `[questions, candidates, features]`.
 
-    `margins[p]` and `lengths[p]` are of the passages shown.
+    `margins[p]` are of the passages shown. Lengths are not among them: pseudonyms change those.
     """
     there = asked.passage >= 0
     row = np.where(there, asked.passage, 0)
@@ -80,11 +80,18 @@ def features(asked: Asked, margins: F32, lengths: NDArray[np.int64]) -> F32:
         np.broadcast_to(odds[:, :1], odds.shape),
         np.broadcast_to(odds[:, 1:2], odds.shape),
         place,
-        np.log(np.maximum(lengths[row], 1)).astype(np.float32),
         own,
         own - best,
     )
     return np.concatenate((np.stack(single, axis=2), margins[row]), axis=2, dtype=np.float32)
+
+
+def rescore(rows: F32, clause: I64, logistic: F32, trees: Trees) -> F32:
+    """Give each candidate's log-odds of being the clause asked for, `[questions, candidates]`: the mean of two models."""
+    known = logistic[clause]
+    linear = np.einsum("qkf,qf->qk", rows, known[:, :-1]) + known[:, -1:]
+    flat = rows.reshape(-1, rows.shape[2])
+    return (linear + trees.sums(flat, np.repeat(clause, rows.shape[1])).reshape(linear.shape)) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +140,9 @@ class Reader:
         }
         shown = list(dict.fromkeys(key for found in pairs.values() for key, _ in found))
         asked = _asked(pairs, {key: row for row, key in enumerate(shown)})
-        scores = self.scores(asked, *self._examine([passages[key] for key in shown]))
+        scores = self.scores(asked, self._examine([passages[key] for key in shown]))
         chance, threshold, near = self.decide(asked.clause, scores.max(1))
-        order = np.argsort(-scores, axis=1, kind="stable")
+        order: list[list[int]] = np.argsort(-scores, axis=1, kind="stable").tolist()
         return [
             ClauseAnswer(
                 name,
@@ -147,14 +154,11 @@ class Reader:
             for q, (name, found) in enumerate(pairs.items())
         ]
 
-    def scores(self, asked: Asked, margins: F32, lengths: NDArray[np.int64]) -> F32:
+    def scores(self, asked: Asked, margins: F32) -> F32:
         """Give each candidate's log-odds of being such a clause: `[questions, candidates]`."""
-        rows = features(asked, margins, lengths)
-        known = self.logistic[asked.clause]
-        linear = np.einsum("qkf,qf->qk", rows, known[:, :-1]) + known[:, -1:]
-        flat = rows.reshape(-1, rows.shape[2])
-        boosted = self.trees.sums(flat, np.repeat(asked.clause, rows.shape[1])).reshape(linear.shape)
-        return np.where(asked.passage >= 0, (linear + boosted) / 2, np.float32(_NOTHING))
+        rows = features(asked, margins)
+        scores = rescore(rows, asked.clause, self.logistic, self.trees)
+        return np.where(asked.passage >= 0, scores, np.float32(_NOTHING))
 
     def decide(self, clause: I64, score: F32) -> tuple[F32, F32, NDArray[np.bool_]]:
         """Give each question's probability, threshold, and whether it is too near that to tell."""
@@ -163,12 +167,11 @@ class Reader:
         near = np.abs(odds - threshold) < self.abstain_within
         return 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(-threshold)), near
 
-    def _examine(self, shown: Sequence[Passage]) -> tuple[F32, NDArray[np.int64]]:
+    def _examine(self, shown: Sequence[Passage]) -> F32:
         if not shown:
-            return np.zeros((1, len(CLAUSES)), np.float32), np.ones(1, np.int64)
+            return np.zeros((1, len(CLAUSES)), np.float32)
         text, bounds = joined([passage.text for passage in shown])
-        margins = self.linear.margins(words(text), bounds, [passage.heading for passage in shown])
-        return margins, np.array([end - start for start, end in bounds])
+        return self.linear.margins(words(text), bounds)
 
 
 def _asked(pairs: Mapping[str, Sequence[tuple[str, float]]], row: Mapping[str, int]) -> Asked:

@@ -17,7 +17,6 @@ SHORTLIST = 20
 SCORE_DIGITS = 4
 WEIGHTS = Path(__file__).with_name("weights")
 _NOWHERE = -1.2
-_EXCLUDED = np.float32(-30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +51,17 @@ def surroundings(margins: F32, lengths: NDArray[np.int64]) -> Context:
     )
 
 
-def context_features(margins: F32, context: Context, rows: NDArray[np.int64], clause: int) -> F32:
-    """Give what decides a passage's score for `clause`: every margin, the neighbours', its place, its length."""
-    before, after = context.before[rows, clause], context.after[rows, clause]
-    largest = np.full(len(rows), context.largest[clause], np.float32)
-    return np.column_stack(
-        (
-            margins[rows],
-            before,
-            after,
-            np.maximum(before, after),
-            context.place[rows],
-            context.size[rows],
-            largest,
-        )
-    )
+def context_features(margins: F32, context: Context, short: NDArray[np.int64]) -> F32:
+    """Give what decides the score of each shortlisted passage, `[passages, types, 7]`.
+
+    Its own margin, its neighbours', the larger of those, the document's largest, its place and length.
+    """
+    column = np.arange(margins.shape[1], dtype=np.int64)
+    before, after = context.before[short, column], context.after[short, column]
+    largest = np.broadcast_to(context.largest, short.shape)
+    place, size = context.place[short], context.size[short]
+    own = margins[short, column]
+    return np.stack((own, before, after, np.maximum(before, after), largest, place, size), axis=2)
 
 
 def shortlist(margins: F32) -> NDArray[np.int64]:
@@ -99,21 +94,19 @@ class Retriever:
         if not segments:
             return dict.fromkeys(CLAUSES, ())
         bounds = [(part.start, part.end) for part in segments]
-        margins = self.linear.margins(words(text), bounds, [part.heading for part in segments])
+        margins = self.linear.margins(words(text), bounds)
         return self.candidates(margins, np.array([end - start for start, end in bounds]))
 
     def candidates(self, margins: F32, lengths: NDArray[np.int64]) -> dict[str, tuple[Candidate, ...]]:
         """Choose the candidates by the passages' margins and lengths in characters."""
         around = surroundings(margins, lengths)
         short = shortlist(margins)
-        found: dict[str, tuple[Candidate, ...]] = {}
-        for column, name in enumerate(CLAUSES):
-            rows = short[:, column]
-            logits = context_features(margins, around, rows, column) @ self.context[:-1, column]
-            logits += self.context[-1, column]
-            best = np.argsort(-logits, kind="stable")[:CANDIDATES]
-            score = np.round(1 / (1 + np.exp(-np.maximum(logits[best], _EXCLUDED))), SCORE_DIGITS)
-            found[name] = tuple(
-                Candidate(int(rows[i]), float(s)) for i, s in zip(best, score.astype(np.float64), strict=True)
-            )
-        return found
+        logits = np.einsum("ptf,ft->pt", context_features(margins, around, short), self.context[:-1])
+        logits += self.context[-1]
+        order = np.argsort(-logits, axis=0, kind="stable")[:CANDIDATES]
+        best = np.take_along_axis(short, order, 0).T.tolist()
+        chance = 1 / (1 + np.exp(-np.take_along_axis(logits, order, 0).T.astype(np.float64)))
+        score = np.round(chance, SCORE_DIGITS).tolist()
+        return {
+            name: tuple(map(Candidate, best[column], score[column])) for column, name in enumerate(CLAUSES)
+        }

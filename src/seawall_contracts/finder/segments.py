@@ -12,8 +12,12 @@ _BLANK = re.compile(r"\r?\n[ \t\r\f\v]*\n\s*")
 # A sentence's end: a stop, perhaps a closing quote or bracket, white space, then a capital, digit or bracket.
 _SENTENCE = re.compile(r"[.;:!?][\"”’')\]]?\s+(?=[\"“‘'(\[]?[A-Z0-9])")
 _SPACE = re.compile(r"\s+")
-_NUMBER = r"(?:(?:ARTICLE|Article|SECTION|Section)\s+)?(?:[0-9]{1,3}(?:\.[0-9]{1,3}){0,4}|[IVXLC]{1,6}|[A-Z])[.):]?"
-_HEADED = re.compile(rf"\s{{0,20}}(?:{_NUMBER}\s{{1,20}})?([A-Z][A-Za-z,;&/'’ -]{{2,60}}?)\s?(?:[.:]|-{{1,2}}|—|\n|$)")
+_NUMBER = (
+    r"(?:(?:ARTICLE|Article|SECTION|Section)\s+)?(?:[0-9]{1,3}(?:\.[0-9]{1,3}){0,4}|[IVXLC]{1,6}|[A-Z])[.):]?"
+)
+_HEADED = re.compile(
+    rf"\s{{0,20}}(?:{_NUMBER}\s{{1,20}})?([A-Z][A-Za-z,;&/'’ -]{{2,60}}?)\s?(?:[.:]|-{{1,2}}|—|\n|$)"
+)
 _NUMBERED = re.compile(rf"\s{{0,20}}{_NUMBER}\s")
 
 
@@ -83,7 +87,11 @@ def _glued(text: str, pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Join a piece too short to stand alone to the one after it, unless that would make it too long."""
     found: list[tuple[int, int]] = []
     for start, end in pieces:
-        if found and found[-1][1] - found[-1][0] < MIN_PASSAGE and end - found[-1][0] <= MAX_PASSAGE + MIN_PASSAGE:
+        if (
+            found
+            and found[-1][1] - found[-1][0] < MIN_PASSAGE
+            and end - found[-1][0] <= MAX_PASSAGE + MIN_PASSAGE
+        ):
             found[-1] = (found[-1][0], end)
         else:
             found.append((start, end))
@@ -97,5 +105,7 @@ def _heading(text: str, start: int, end: int) -> str:
         return ""
     words = _SPACE.sub(" ", match.group(1)).strip()
     numbered = _NUMBERED.match(text, start, end) is not None
-    titled = sum(word[0].isupper() for word in words.split() if len(word) > 3) >= sum(len(w) > 3 for w in words.split())
+    titled = sum(word[0].isupper() for word in words.split() if len(word) > 3) >= sum(
+        len(w) > 3 for w in words.split()
+    )
     return words[:_MAX_HEADING] if len(words) > 3 and (numbered or titled) and len(words.split()) <= 9 else ""

@@ -20,7 +20,7 @@ _BASE = 0x9E3779B97F4A7C15
 _INVERSE = pow(_BASE, -1, 1 << 64)
 _NEXT = np.uint64(0x94D049BB133111EB)
 _MIX = 0xBF58476D1CE4E5B9
-_PSEUDONYM = re.compile(r"⟦[^⟦⟧]{1,80}⟧")
+_PSEUDONYM = re.compile(r"⟦[^⟦⟧\n]{1,80}⟧")
 _NAMED = "⟦"
 
 
@@ -48,14 +48,10 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Grams:
-    """Every word and pair of words of some passages, repeats included: `key[i]` occurs in passage `passage[i]`.
-
-    The first `words` of them are single words.
-    """
+    """Every word and pair of words of some passages, repeats included: `key[i]` occurs in passage `passage[i]`."""
 
     passage: I64
     key: U32
-    words: int
 
 
 def _mask(match: re.Match[str]) -> str:
@@ -78,11 +74,8 @@ def words(text: str) -> Words:
     return Words(start, (prefix[end] - prefix[start]) * _powers(_INVERSE, len(codes))[start])
 
 
-def grams(found: Words, passages: Sequence[tuple[int, int]], salt: int = 0) -> Grams:
-    """Give the words and pairs of words of each passage, `(start, end)`; passages are in order and do not overlap.
-
-    A different `salt` gives different keys for the same words.
-    """
+def grams(found: Words, passages: Sequence[tuple[int, int]]) -> Grams:
+    """Give the words and pairs of words of each passage, `(start, end)`; passages are in order and do not overlap."""
     bounds = np.array(passages, np.int64).reshape(-1, 2)
     number = np.searchsorted(bounds[:, 0], found.start, "right") - 1
     kept = number >= 0
@@ -92,8 +85,7 @@ def grams(found: Words, passages: Sequence[tuple[int, int]], salt: int = 0) -> G
     inside = number[:-1] == number[1:]
     return Grams(
         np.concatenate((number, number[:-1][inside])),
-        np.concatenate((_key(single, 2 * salt), _key(pair[inside], 2 * salt + 1))),
-        len(number),
+        np.concatenate((_key(single, 0), _key(pair[inside], 1))),
     )
 
 

@@ -41,7 +41,7 @@ class Trees:
         """Give each row's sum over the trees of its kind."""
         count, width = rows.shape
         node = self.root[kind].ravel()
-        base = np.repeat(np.arange(count) * width, self.root.shape[1])
+        base = np.repeat(np.arange(count, dtype=np.int64) * width, self.root.shape[1])
         flat, child = rows.ravel(), self.child.ravel()
         for _ in range(self.depth):
             left = flat[base + self.feature[node]] <= self.threshold[node]

@@ -55,7 +55,8 @@ class Citations:
             if place not in self.places:
                 self.places[place] = len(self.quotes)
                 self.quotes.append(span.quote[:QUOTE])
-            numbers.append(self.places[place])
+            if self.places[place] not in numbers:
+                numbers.append(self.places[place])
         return numbers
 
     def dump(self) -> list[tuple[int, int, str]]:
@@ -197,7 +198,9 @@ def _finding(finding: Finding, cited: Citations, phrases: Phrases) -> list[objec
 
 def _answer(answer: NdaAnswer, cited: Citations, phrases: Phrases) -> list[object]:
     hypothesis = phrases.refer(clip(answer.hypothesis, 300))
-    return [hypothesis, answer.label, _number(answer.score, 3), answer.abstained, cited.cite(answer.spans)]
+    said = answer.label != "NotMentioned" or answer.abstained
+    spans = cited.cite(answer.spans) if said else []
+    return [hypothesis, answer.label, _number(answer.score, 3), answer.abstained, spans]
 
 
 def _spent(spent: ReviewTransaction) -> Json:

@@ -117,13 +117,14 @@ def sensitivity(
 def show_arithmetic(manual: Manual, work: Workload, assumed: Assumptions) -> tuple[Line, ...]:
     """Write the calculation of `compute_return` out, line by line."""
     result = compute_return(manual, work, assumed)
+    return _by_hand(manual, work, result) + _with_seawall(manual, work, assumed) + _difference(result)
+
+
+def _by_hand(manual: Manual, work: Workload, result: Return) -> tuple[Line, ...]:
     documents = f"{work.documents:,}"
-    people = f"({work.routed:,} × {assumed.lawyer_share:.0%} + {work.failed:,})"
-    model = "unknown, counted as $0" if work.model_usd is None else dollars(work.model_usd)
+    copies = "identical copy" if work.copies == 1 else "identical copies"
     return (
-        Line(
-            "Documents", f"{work.files:,} files − {work.copies:,} identical copies", documents, measured=True
-        ),
+        Line("Documents", f"{work.files:,} files − {work.copies:,} {copies}", documents, measured=True),
         Line(
             "Time, all by hand",
             f"{documents} × {plain(manual.minutes)} min ÷ 60",
@@ -135,55 +136,48 @@ def show_arithmetic(manual: Manual, work: Workload, assumed: Assumptions) -> tup
             dollars(result.manual_usd),
             total=True,
         ),
+    )
+
+
+def _with_seawall(manual: Manual, work: Workload, assumed: Assumptions) -> tuple[Line, ...]:
+    result = compute_return(manual, work, assumed)
+    model = "unknown, counted as $0" if work.model_usd is None else dollars(work.model_usd)
+    people = f"({work.routed:,} × {assumed.lawyer_share:.0%} + {work.failed:,})"
+    lawyer = (work.routed * assumed.lawyer_share + work.failed) * manual.minutes
+    glance = f"{work.accepted:,} × {plain(assumed.accepted_minutes)} min ÷ 60"
+    rate = f"at {dollars(manual.usd)} for {plain(manual.minutes)} min"
+    return (
         Line("Machine time", "this run, start to end", seconds(work.seconds), measured=True),
         Line("Model cost", "sum of the transactions", model, measured=work.model_usd is not None),
-        Line(
-            "Lawyer: routed and failed",
-            f"{people} × {plain(manual.minutes)} min ÷ 60",
-            hours((work.routed * assumed.lawyer_share + work.failed) * manual.minutes),
-        ),
-        Line(
-            "Person: accepted",
-            f"{work.accepted:,} × {plain(assumed.accepted_minutes)} min ÷ 60",
-            hours(work.accepted * assumed.accepted_minutes),
-        ),
-        Line(
-            "Cost of that time",
-            f"at {dollars(manual.usd)} for {plain(manual.minutes)} min",
-            dollars(result.lawyer_usd),
-        ),
+        Line("Lawyer: routed and failed", f"{people} × {plain(manual.minutes)} min ÷ 60", hours(lawyer)),
+        Line("Person: accepted", glance, hours(work.accepted * assumed.accepted_minutes)),
+        Line("Cost of that time", rate, dollars(result.lawyer_usd)),
         Line(
             "Cost with Seawall",
             f"{dollars(result.lawyer_usd)} + {dollars(result.run_usd)}",
             dollars(result.lawyer_usd + result.run_usd),
             total=True,
         ),
-        Line(
-            "Time saved",
-            f"{hours(result.manual_minutes)} − {hours(result.lawyer_minutes)}",
-            hours(result.saved_minutes),
-        ),
-        Line(
-            "Cost saved",
-            f"{dollars(result.manual_usd)} − {dollars(result.lawyer_usd + result.run_usd)}",
-            dollars(result.saved_usd),
-            total=True,
-        ),
+    )
+
+
+def _difference(result: Return) -> tuple[Line, ...]:
+    spent = dollars(result.lawyer_usd + result.run_usd)
+    saved_time = f"{hours(result.manual_minutes)} − {hours(result.lawyer_minutes)}"
+    saved_usd = f"{dollars(result.manual_usd)} − {spent}"
+    return (
+        Line("Time saved", saved_time, hours(result.saved_minutes)),
+        Line("Cost saved", saved_usd, dollars(result.saved_usd), total=True),
     )
 
 
 def dollars(amount: Decimal) -> str:
-    """Show an amount: whole dollars above a thousand, cents below, four digits below a cent."""
-    sign = "−" if amount < 0 else ""
+    """Show an amount: "$0", four digits below a cent, cents below a thousand dollars, whole dollars above."""
     size = abs(amount)
-    step = (
-        Decimal(1)
-        if size >= 1000
-        else Decimal("0.01")
-        if size >= Decimal("0.01") or not size
-        else Decimal("0.0001")
-    )
-    return f"{sign}${size.quantize(step, ROUND_HALF_EVEN):,f}"
+    if not size:
+        return "$0"
+    step = Decimal(1) if size >= 1000 else Decimal("0.01") if size >= Decimal("0.01") else Decimal("0.0001")
+    return f"{'−' if amount < 0 else ''}${size.quantize(step, ROUND_HALF_EVEN):,f}"
 
 
 def hours(minutes: Decimal) -> str:

@@ -1,28 +1,18 @@
-"""What to do about a file that could not be reviewed, told from its error's own words."""
+"""What to do about a file that could not be reviewed, in its error's own words."""
 
-_REMEDIES = (
-    (("password", "encrypt"), "Save a copy without the password, and run the same command again."),
-    (
-        ("scan", "no text", "ocr", "image"),
-        "It has no text to read: run it through OCR first, then review the result.",
-    ),
-    (("too large", "larger than", "limit", "too many"), "Split it, or leave it to a person."),
-    (
-        ("run again", "run the review again", "refused by", "timed out", "took longer"),
-        "Run the same command again.",
-    ),
-    (
-        ("damaged", "corrupt", "cannot be read", "not a ", "malformed", "truncated"),
-        "Ask for an intact copy, and run the same command again.",
-    ),
-    (("empty",), "Ask for the document itself: this file has nothing in it."),
-)
+_LAST_RESORT = "run the same command again; if it fails again, have a person read the file"
 
 
-def explain_failure(error: str) -> str:
-    """Return advice for the error's kind; every failed file also needs a person until it has been reviewed."""
-    lowered = error.lower()
-    for words, advice in _REMEDIES:
-        if any(word in lowered for word in words):
-            return advice
-    return "Open it by hand to see what it is; if it can be repaired, run the same command again."
+def split_failure(error: str) -> tuple[str, str]:
+    """Split an error, "what and why; what to do", into its two halves; one that gives no advice gets some."""
+    what, _, advice = error.rpartition("; ")
+    return (
+        (_sentence(what), _sentence(advice))
+        if what and advice
+        else (_sentence(error), _sentence(_LAST_RESORT))
+    )
+
+
+def _sentence(text: str) -> str:
+    stripped = text.strip().rstrip(".")
+    return f"{stripped[:1].upper()}{stripped[1:]}." if stripped else "No reason was recorded."

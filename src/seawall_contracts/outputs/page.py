@@ -13,12 +13,15 @@ SCRIPTS = ("elements.js", "data.js", "table.js", "passage.js", "verdicts.js", "c
 STYLES = ("report.css", "table.css", "contract.css", "print.css")
 # `<`, `>` and `&` could end the script element or start a comment in it; U+2028 and U+2029 end lines in old parsers.
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-_TABLE = str.maketrans(_ESCAPES)
 
 
 def json_text(data: object) -> str:
     """Write JSON that is safe between script tags and means the same."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).translate(_TABLE)
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # Several times faster than str.translate, which looks at every character.
+    for sign, escape in _ESCAPES.items():
+        text = text.replace(sign, escape)
+    return text
 
 
 def data_block(name: str, body: str) -> Markup:

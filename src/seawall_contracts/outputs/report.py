@@ -28,7 +28,7 @@ from seawall_contracts.outputs.economics import (
     sensitivity,
     show_arithmetic,
 )
-from seawall_contracts.outputs.failures import explain_failure
+from seawall_contracts.outputs.failures import split_failure
 from seawall_contracts.outputs.page import data_block, json_text, render
 from seawall_contracts.outputs.passages import (
     Text,
@@ -75,7 +75,7 @@ class _Gathered:
             if not copied:
                 self.originals[row.file] = len(self.entries)
         elif len(self.failures) < _FAILURES_SHOWN:
-            self.failures.append((row.file, row.error or "", explain_failure(row.error or "")))
+            self.failures.append((row.file, *split_failure(row.error or "")))
         start = self.spool.tell()
         self.spool.write(json_text(page).encode("utf-8", "backslashreplace"))
         self.places.append((start, self.spool.tell() - start))
@@ -176,6 +176,7 @@ def _context(gathered: _Gathered, run: RunFacts) -> dict[str, object]:
         "manual": manual,
         "work": work,
         "result": result,
+        "half": compute_return(manual, work, Assumptions(lawyer_share=Decimal("0.5"))),
         "lines": show_arithmetic(manual, work, assumed),
         "minutes": minutes,
         "sensitivity": sensitivity(manual, work, shares, minutes),

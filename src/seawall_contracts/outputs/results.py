@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, BinaryIO, cast
 
 from seawall_contracts.schema import ContractReview, ReviewTransaction
 
@@ -53,30 +53,29 @@ class ResultsFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: TextIO = path.open("w", encoding="utf-8")
+        self._file: BinaryIO = path.open("w+b")
+        self._places: list[tuple[str, int, int]] = []
+        self._end = 0
 
     def append(self, rows: Iterable[Row]) -> None:
         """Write rows and hand them to the operating system."""
         for row in rows:
-            self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            # A lone surrogate (a garbled title, say) is written as its JSON escape.
+            line = (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+            self._file.write(line)
+            self._places.append((row["file"], self._end, len(line)))
+            self._end += len(line)
         self._file.flush()
 
     def finish(self, order: Mapping[str, int]) -> None:
         """Sort the rows by `order` (file to place) and put the sorted file in place in one step."""
-        self._file.close()
-        offsets: list[tuple[int, int, int]] = []
-        with self._path.open("rb") as lines:
-            at = 0
-            for line in lines:
-                offsets.append((order[json.loads(line)["file"]], at, len(line)))
-                at += len(line)
-            aside = self._path.with_suffix(".part")
-            with aside.open("wb") as sorted_lines:
-                for _, start, length in sorted(offsets):
-                    lines.seek(start)
-                    sorted_lines.write(lines.read(length))
-                sorted_lines.flush()
-                os.fsync(sorted_lines.fileno())
+        aside = self._path.with_suffix(".part")
+        with self._file, aside.open("wb") as ordered:
+            for _, start, length in sorted(self._places, key=lambda place: order[place[0]]):
+                self._file.seek(start)
+                ordered.write(self._file.read(length))
+            ordered.flush()
+            os.fsync(ordered.fileno())
         aside.replace(self._path)
 
 

@@ -1,11 +1,10 @@
 """Rows of `results.jsonl` and the facts of `run.json`, checked, for the reports people read."""
 
-import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Literal, cast
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from seawall_contracts.schema import (
     Alert,
@@ -21,9 +20,6 @@ from seawall_contracts.schema import (
 
 RISKS: tuple[Risk, ...] = ("critical", "high", "medium", "low")
 ROUTES: tuple[Route, ...] = ("escalate", "legal review", "accept")
-
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Lenient(BaseModel):
@@ -86,24 +82,5 @@ class RunFacts(_Lenient):
 
 
 def parse_row(row: Mapping[str, object]) -> ContractRow:
-    """Check a row; raises pydantic's ValidationError, which names the field, if it is none.
-
-    Half surrogate pairs, which are not text and which no UTF-8 file can hold, become U+FFFD.
-    """
-    try:
-        return ContractRow.model_validate(row)
-    except ValidationError as error:
-        if not any(detail["type"] == "string_unicode" for detail in error.errors(include_input=False)):
-            raise
-        return ContractRow.model_validate(_without_surrogates(row))
-
-
-def _without_surrogates(value: object) -> object:
-    if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
-    if isinstance(value, Mapping):
-        items = cast("Mapping[str, Any]", value).items()
-        return {key: _without_surrogates(item) for key, item in items}
-    if isinstance(value, list | tuple):
-        return [_without_surrogates(item) for item in cast("list[Any]", value)]
-    return value
+    """Check a row; raises pydantic's ValidationError, which names the field and hides its value, if it is none."""
+    return ContractRow.model_validate(row)

@@ -28,12 +28,17 @@ class Check:
     why: str
 
 
-def check_limits(limits: Limits, spans: Sequence[Span], facts: Facts) -> tuple[Check, ...]:
-    """Check every limit given; `spans` are the clause's passages, best first, at least one."""
+def check_limits(
+    limits: Limits, spans: Sequence[Span], facts: Facts, *, dated_term: int | None = None
+) -> tuple[Check, ...]:
+    """Check every limit given; `spans` are the clause's passages, best first, at least one.
+
+    `dated_term` is the term in days as dates give it; it counts where the best passage states no period.
+    """
     checks: list[Check] = []
     if limits.governing_law is not None:
         checks.append(_check_law(limits.governing_law, facts))
-    checks.extend(_check_periods(limits, spans, facts))
+    checks.extend(_check_periods(limits, spans, facts, dated_term))
     if limits.contains is not None:
         checks.append(_check_contains(limits.contains, spans))
     if limits.excludes is not None:
@@ -75,13 +80,15 @@ def _check_law(approved: Sequence[str], facts: Facts) -> Check:
     return Check("broken", f"governed by the law of {law}, which is not among: {', '.join(approved)}")
 
 
-def _check_periods(limits: Limits, spans: Sequence[Span], facts: Facts) -> Iterator[Check]:
+def _check_periods(limits: Limits, spans: Sequence[Span], facts: Facts, dated: int | None) -> Iterator[Check]:
     notice = limits.notice_at_least_days is not None or limits.notice_at_most_days is not None
     if notice:
         low, high = limits.notice_at_least_days or 0, limits.notice_at_most_days
         yield _check_period("period of notice", low, high, _periods(spans, facts, _is_notice))
     if limits.term_at_most_days is not None:
         found = _periods(spans, facts, lambda fact, span: not _is_notice(fact, span))
+        if dated is not None and not found[0]:
+            found = ((dated,),)
         yield _check_period("term", 0, limits.term_at_most_days, found)
 
 
@@ -112,15 +119,17 @@ def _periods(
 
 
 def _is_notice(fact: Fact, span: Span) -> bool:
-    """Tell a period of notice from a term: by its kind if that says so, else by the words around it."""
+    """Tell a period of notice from a term, by its kind and by the words around it.
+
+    Years and months that are called notice, but stand by no word of notice, are terms: "renews for one year, unless
+    either party gives the other written notice".
+    """
     kind = _kind(fact.kind)
-    if "notice" in kind:
-        return True
-    if "term" in kind.split() or "renewal" in kind:
+    if "notice" not in kind and ("term" in kind.split() or "renewal" in kind):
         return False
     start, end = (max(0, place - span.start) for place in (fact.span.start, fact.span.end))
     near = span.quote[max(0, start - _NOTICE_BEFORE) : start] + span.quote[end : end + _NOTICE_AFTER]
-    return "notice" in near.casefold()
+    return "notice" in near.casefold() or ("notice" in kind and "day" in fact.span.quote.casefold())
 
 
 def _check_contains(phrases: Sequence[str], spans: Sequence[Span]) -> Check:

@@ -71,6 +71,8 @@ class Rule(Frozen):
     it `expect`s. `conflict`: two clauses that contradict each other unless the text contains a phrase of
     `reconciled_by`. `one_value_of`: a kind of fact of which the document may state one value only.
     `on_breach` is the outcome of a limit not kept to: a deviation, or a question for a lawyer.
+    `watch_for`: phrases that make a lawyer read a passage which looked like the clause and was judged not to be it.
+    `applies_to`: document types the rule is for; on others it is left out. Without it, the rule is for all.
     """
 
     id: Text
@@ -87,6 +89,8 @@ class Rule(Frozen):
     hypothesis: Hypothesis | None = None
     expect: Annotated[tuple[Label, ...], Field(min_length=1)] | None = None
     conflict: tuple[Clause, Clause] | None = None
+    watch_for: Phrases | None = None
+    applies_to: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     reconciled_by: Phrases | None = None
     one_value_of: Text | None = None
 
@@ -104,6 +108,8 @@ class Rule(Frozen):
                 raise ValueError(f"{name} and {key} go together: give both or neither")
         if self.limits is not None and (self.clause is None or self.position == "prohibited"):
             raise ValueError("limits belong to a clause that is required or allowed")
+        if self.watch_for is not None and self.position not in {"prohibited", "allowed"}:
+            raise ValueError("watch_for belongs to a clause that is prohibited or allowed")
         if self.reconciled_by is not None and self.conflict is None:
             raise ValueError("reconciled_by belongs to a conflict")
         return self

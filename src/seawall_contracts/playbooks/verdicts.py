@@ -45,7 +45,10 @@ def judge(
     alerts: Sequence[Alert],
 ) -> tuple[PlaybookVerdict, Risk, Route, tuple[str, ...]]:
     """Apply every rule; return the verdicts, the overall risk, the route and the reasons for both, gravest first."""
-    verdicts = tuple(_verdict(rule, _apply(rule, findings, nda, facts)) for rule in playbook.rules)
+    rules = [
+        rule for rule in playbook.rules if rule.applies_to is None or facts.document_type in rule.applies_to
+    ]
+    verdicts = tuple(_verdict(rule, _apply(rule, findings, nda, facts)) for rule in rules)
     foreign = _foreign(playbook, facts)
     risk, route = _decide(verdicts, alerts, is_foreign=foreign is not None)
     reasons = [f"alert: {alert.kind}" for alert in alerts]
@@ -77,7 +80,7 @@ def _judge_clause(rule: Rule, found: Sequence[Finding], facts: Facts) -> _Judged
     if not found[0].present:
         if rule.position == "required":
             return "missing", "required, and not found in the document", ()
-        return "compliant", "not found in the document", ()
+        return _judge_absent(rule, spans)
     if not spans:
         return "needs a lawyer", "said to be present, but no passage of the document shows it", ()
     if rule.position == "prohibited":
@@ -85,10 +88,21 @@ def _judge_clause(rule: Rule, found: Sequence[Finding], facts: Facts) -> _Judged
     return _judge_limits(rule, spans, facts)
 
 
+def _judge_absent(rule: Rule, candidates: tuple[Span, ...]) -> _Judged:
+    """A clause judged absent, while a passage that looked like it uses its words, is conflicting evidence."""
+    for span in candidates:
+        said = find_phrase(rule.watch_for or (), span.quote)
+        if said is not None:
+            return "needs a lawyer", f"not found as such, but a passage says “{said}”", (span,)
+    return "compliant", "not found in the document", ()
+
+
 def _judge_limits(rule: Rule, spans: tuple[Span, ...], facts: Facts) -> _Judged:
     if rule.limits is None:
         return "compliant", "present", spans
-    checks = check_limits(rule.limits, spans, facts)
+    # An end date says how long the first term is, and nothing of later ones.
+    dated = _initial_days(facts) if rule.clause == "Expiration Date" else None
+    checks = check_limits(rule.limits, spans, facts, dated_term=dated)
     broken = [check.why for check in checks if check.kept == "broken"]
     if broken:
         return rule.on_breach, "; ".join(broken), spans
@@ -96,6 +110,13 @@ def _judge_limits(rule: Rule, spans: tuple[Span, ...], facts: Facts) -> _Judged:
     if unclear:
         return "needs a lawyer", "; ".join(unclear), spans
     return "compliant", "; ".join(check.why for check in checks) or "present", spans
+
+
+def _initial_days(facts: Facts) -> int | None:
+    if facts.effective_date is None or facts.expiration_date is None:
+        return None
+    days = (facts.expiration_date - facts.effective_date).days
+    return days if days > 0 else None
 
 
 def _judge_hypothesis(rule: Rule, answers: Sequence[NdaAnswer]) -> _Judged:

@@ -162,14 +162,19 @@ def _decodings(blob: str) -> Iterator[str]:
 
 
 def _sentence(text: str, hit: Hit) -> Hit:
-    start = max(0, hit.start - _REACH)
-    for border in _BORDER.finditer(text, start, hit.start):
+    first = hit.start
+    while first < hit.end - 1 and text[first].isspace():
+        first += 1
+    start = max(0, first - _REACH)
+    for border in _BORDER.finditer(text, start, first):
         start = border.end()
     border = _BORDER.search(text, max(hit.start, hit.end - 1), min(len(text), hit.end + _REACH))
     end = border.end() if border is not None else min(len(text), hit.end + _REACH)
-    while end > hit.end and text[end - 1].isspace():
+    while end > hit.start + 1 and text[end - 1].isspace():
         end -= 1
-    return Hit(min(start, hit.start), max(end, hit.end), hit.code, hit.score)
+    while start < end - 1 and text[start].isspace():
+        start += 1
+    return Hit(start, end, hit.code, hit.score)
 
 
 def _merge(hits: list[Hit]) -> list[Hit]:

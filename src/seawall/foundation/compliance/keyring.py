@@ -142,8 +142,9 @@ def _check_key(version: int, key: bytes) -> None:
 
 
 def _read_private(path: Path) -> str:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
+    # Not blocking, so that a pipe in its place is refused instead of waited for.
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
         # Of the open file, not of its name: the name could be given to another file in between.
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
@@ -153,7 +154,9 @@ def _read_private(path: Path) -> str:
             raise ConfigError(
                 f"the key file {path} has mode {mode:04o}, so others can read it; expected 0600; run: chmod 600 {path}"
             )
-        content = file.read(_MAX_VERSIONS * 2 * (_KEY_BYTES + 1))
+        content = os.read(handle, _MAX_VERSIONS * 2 * (_KEY_BYTES + 1))
+    finally:
+        os.close(handle)
     try:
         return content.decode("ascii")
     except UnicodeDecodeError:

@@ -1,5 +1,6 @@
 """Personal data in text, found by shape, checksum and cue: no model, no network, time linear in the text."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from seawall.foundation.compliance.pii_patterns import RULES, Rule
@@ -40,8 +41,19 @@ def find_pii(text: str) -> list[Entity]:
     found: list[tuple[int, int, int, str]] = []
     for number in _RULES.matching(scan):
         found.extend(_apply(RULES[number], scan))
-    found.extend(_repeated_names(scan, found))
+    people = (scan[start:end] for start, end, _, kind in found if kind == "PERSON")
+    found.extend(_occurrences(scan, filter(is_full_name, people)))
     return _disjoint(found, len(scan))
+
+
+def find_names(text: str, names: Iterable[str]) -> list[Entity]:
+    """Find these names of people as whole words, in order of place; of at most 200 names, in alphabetical order."""
+    return _disjoint(_occurrences(text, names), len(text))
+
+
+def is_full_name(name: str) -> bool:
+    """Whether a name is long enough to be looked for without a cue: a first and a last name."""
+    return " " in name
 
 
 def _fold(text: str) -> str:
@@ -63,17 +75,16 @@ def _apply(rule: Rule, text: str) -> list[tuple[int, int, int, str]]:
     return found
 
 
-def _repeated_names(text: str, found: list[tuple[int, int, int, str]]) -> list[tuple[int, int, int, str]]:
-    names = {text[start:end] for start, end, _, kind in found if kind == "PERSON"}
-    repeated: list[tuple[int, int, int, str]] = []
-    for name in sorted(name for name in names if " " in name)[:_MAX_NAMES]:
+def _occurrences(text: str, names: Iterable[str]) -> list[tuple[int, int, int, str]]:
+    found: list[tuple[int, int, int, str]] = []
+    for name in sorted(set(names))[:_MAX_NAMES]:
         at = text.find(name)
         while at >= 0:
             end = at + len(name)
             if not (text[at - 1 : at].isalnum() or text[end : end + 1].isalnum()):
-                repeated.append((at, end, 0, "PERSON"))
+                found.append((at, end, 0, "PERSON"))
             at = text.find(name, end)
-    return repeated
+    return found
 
 
 def _disjoint(found: list[tuple[int, int, int, str]], length: int) -> list[Entity]:

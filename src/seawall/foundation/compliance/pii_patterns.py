@@ -42,7 +42,7 @@ def _digits(text: str) -> str:
 
 def _card(found: str, before: str) -> int:
     digits = _digits(found)
-    if not luhn.is_valid(digits) or len(set(digits)) < 3:
+    if not luhn.is_valid(digits) or len(set(digits)) < 2:
         return 0
     cued = _CARD_CUE.search(before) is not None
     # A random number passes Luhn one time in ten: without a word for it, length and issuer must fit too.

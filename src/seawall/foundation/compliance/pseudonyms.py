@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from seawall.foundation.compliance.keyring import Keyring
-from seawall.foundation.compliance.pii import Entity, find_pii
+from seawall.foundation.compliance.pii import Entity, find_names, find_pii, is_full_name
 from seawall.foundation.errors import ConfigError, Rejected
 
 Finder = Callable[[str], list[Entity]]
@@ -76,10 +76,10 @@ class Vault:
     `restore(pseudonymise(text))` is `text`, to the byte; pseudonymising twice changes nothing more. Text that
     came in looking like a token is replaced by a token of its own, and a name seen that way is never given to
     a value: who writes a token into a prompt gets back what was written. Only tokens of this vault are
-    restored. One vault a run, not shared between threads.
+    restored. A full name once found by a cue is replaced wherever the run meets it afterwards. One vault a run, not shared between threads.
     """
 
-    __slots__ = ("_find", "_foreign", "_limit", "_names", "_originals", "_pseudonyms")
+    __slots__ = ("_find", "_foreign", "_limit", "_names", "_originals", "_people", "_pseudonyms")
 
     def __init__(self, pseudonyms: Pseudonyms, *, limit: int = 20_000, find: Finder = find_pii) -> None:
         self._pseudonyms = pseudonyms
@@ -88,6 +88,7 @@ class Vault:
         self._originals: dict[str, str] = {}
         self._names: dict[tuple[str, str], str] = {}
         self._foreign: set[str] = set()
+        self._people: list[str] = []
 
     def pseudonymise(self, text: str) -> str:
         """Replace personal data by tokens; VaultFull where the run would hold more than `limit` of them."""
@@ -95,7 +96,7 @@ class Vault:
         for _ in range(_PASSES):
             # Masked by what no rule can match, so that digits of a token are never taken for a number.
             masked = _ESCAPED_TOKEN.sub(lambda match: "⟦" * len(match.group()), text)
-            entities = self._find(masked)
+            entities = self._find(masked) or find_names(masked, self._people)
             if not entities:
                 return text
             text = self._replace(text, entities)
@@ -167,6 +168,8 @@ class Vault:
             name = self._pseudonyms.token(kind, value, attempt=attempt)
         self._names[kind, value] = name
         self._originals[name] = value
+        if kind == "PERSON" and is_full_name(value):
+            self._people.append(value)
         return name
 
 

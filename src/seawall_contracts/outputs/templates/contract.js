@@ -3,7 +3,7 @@ const row = (name, ...value) => h("div", {}, h("dt", {}, name), h("dd", {}, ...v
 const drawAlerts = (contract, go) => contract.alerts.length === 0 ? null : h("section", { class: "alerts", "aria-labelledby": "alerts-title" },
   h("h2", { id: "alerts-title" }, plural(contract.alerts.length, "alert", "alerts"), " about this document"),
   contract.alerts.map(([kind, why, spans]) => h("div", { class: "alert" },
-    h("h3", {}, own(kind)), h("p", {}, own(why)), evidence(contract, spans, go))));
+    h("h3", {}, own(kind)), h("p", {}, own(why)), spans.map((span) => quotation(contract, span, go, 600)))));
 
 const drawReasons = (contract) => contract.reasons.length === 0 ? null : h("section", { class: "reasons", "aria-labelledby": "reasons-title" },
   h("h2", { id: "reasons-title" }, "Why this route"), h("ul", {}, contract.reasons.map((reason) => h("li", {}, own(reason)))));

@@ -29,7 +29,12 @@ const money = (usd) => {
   return "$" + usd.toLocaleString("en", { minimumFractionDigits: Math.min(2, digits), maximumFractionDigits: digits });
 };
 const integer = (number) => number.toLocaleString("en");
-const percent = (share) => (share === null ? "–" : (share * 100).toFixed(share > 0.995 || share < 0.005 ? 1 : 0) + " %");
+// Never rounded to certainty.
+const percent = (share) => {
+  if (share === null) return "–";
+  if (share >= 0.999) return "> 99.9 %";
+  return share < 0.001 ? "< 0.1 %" : (share * 100).toFixed(share > 0.985 || share < 0.015 ? 1 : 0) + " %";
+};
 const duration = (seconds) => {
   if (seconds === null || seconds === undefined) return "–";
   return seconds < 1 ? (seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0) + " ms" : seconds.toFixed(1) + " s";

@@ -34,7 +34,11 @@ const words = (contract, span, most = 360) => {
 const notesBySpan = (contract) => {
   const notes = new Map();
   const note = (spans, kind, label, more) => {
-    for (const span of spans) notes.set(span, [...(notes.get(span) || []), { kind, label, more }]);
+    spans.forEach((span, at) => {
+      // Spans come best first: what follows the first is a further candidate, and must not look like the finding.
+      const further = at > 0 && kind !== "alert";
+      notes.set(span, [...(notes.get(span) || []), { kind: further ? "candidate" : kind, label, more: more + (further ? ", further candidate" : "") }]);
+    });
   };
   for (const [kind, why, spans] of contract.alerts) note(spans, "alert", kind, why);
   for (const [title, , outcome, severity, , , spans] of contract.rules) {
@@ -51,7 +55,7 @@ const notesBySpan = (contract) => {
   return notes;
 };
 
-const STRENGTH = ["fact", "compliant", "finding", "rule", "alert"];
+const STRENGTH = ["candidate", "fact", "compliant", "finding", "rule", "alert"];
 
 // Spans overlap: the text is cut at every border, and each piece knows all the spans that lie on it.
 const markUp = (part, contract, notes, anchors) => {
@@ -78,6 +82,7 @@ const markUp = (part, contract, notes, anchors) => {
       if (!anchors.has(span)) {
         anchors.set(span, []);
         piece.setAttribute("tabindex", "0");
+        piece.setAttribute("aria-describedby", "tip");
       }
       anchors.get(span).push(piece);
     }
@@ -107,26 +112,39 @@ const drawText = (contract, notes, anchors) => {
 };
 
 const tip = $("#tip");
-const showTip = (piece, notes) => {
-  const lines = piece.dataset.spans.split(" ").flatMap((span) => notes.get(Number(span)) || []);
-  tip.replaceChildren(...lines.slice(0, 8).map(({ kind, label, more }) => h("p", { class: "on-" + kind }, h("b", {}, own(label)), " ", own(more))));
-  tip.hidden = false;
-  const box = piece.getClientRects()[0];
+let tipOn = null;
+const hideTip = () => {
+  tip.hidden = true;
+  tipOn = null;
+};
+const placeTip = () => {
+  const box = tipOn.getClientRects()[0];
+  if (!box || box.bottom < 0 || box.top > innerHeight) return hideTip();
   const left = Math.min(Math.max(8, box.left), document.documentElement.clientWidth - tip.offsetWidth - 8);
   const above = box.top - tip.offsetHeight - 6;
   tip.style.left = `${Math.max(8, left)}px`;
   tip.style.top = `${above > 4 ? above : box.bottom + 6}px`;
+  return undefined;
+};
+addEventListener("scroll", () => tipOn && placeTip(), { capture: true, passive: true });
+
+const showTip = (piece, notes) => {
+  const lines = piece.dataset.spans.split(" ").flatMap((span) => notes.get(Number(span)) || []);
+  tip.replaceChildren(...lines.slice(0, 8).map(({ kind, label, more }) => h("p", { class: "on-" + kind }, h("b", {}, own(label)), " ", own(more))));
+  tip.hidden = false;
+  tipOn = piece;
+  placeTip();
 };
 
 const watchMarks = (root, notes) => {
   const over = (event) => {
     const piece = event.target.closest?.("mark");
     if (piece) showTip(piece, notes);
-    else tip.hidden = true;
+    else hideTip();
   };
   root.addEventListener("mouseover", over);
   root.addEventListener("focusin", over);
-  for (const gone of ["mouseleave", "focusout"]) root.addEventListener(gone, () => { tip.hidden = true; });
+  for (const gone of ["mouseleave", "focusout"]) root.addEventListener(gone, hideTip);
 };
 
 const jump = (anchors, span) => {

@@ -4,7 +4,7 @@ const show = (moved) => {
   const [path, search] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, at] = path.split("/");
   const wanted = sections.find((each) => each.dataset.page === name) || sections[0];
-  tip.hidden = true;
+  hideTip();
   if (wanted.dataset.page === "contracts") showTable(search || "");
   if (wanted.dataset.page === "contract") drawContract(wanted, Number(at));
   for (const each of sections) each.hidden = each !== wanted;
@@ -25,7 +25,7 @@ addEventListener("hashchange", (event) => {
   if (new URL(event.newURL).hash !== "#main") show(true);
 });
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape") tip.hidden = true;
+  if (event.key === "Escape") hideTip();
   if (event.key === "/" && !event.ctrlKey && !event.metaKey && !/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName)) {
     event.preventDefault();
     if (!location.hash.startsWith("#/contracts")) location.hash = "#/contracts";

@@ -63,8 +63,9 @@ const sorted = (found) => {
   return [...found].sort((a, b) => way * compare(a, b) || b.alerts.length - a.alerts.length || a.at - b.at);
 };
 
-const cell = (label, ...children) => h("td", { "data-label": label }, ...children);
+const cell = (label, ...children) => h("td", { role: "cell", "data-label": label }, ...children);
 
+// Roles are spelt out: as cards on a narrow screen, rows and cells would lose theirs.
 const line = (each) => {
   const off = each.deviations.length + each.missing.length;
   const marks = [
@@ -72,8 +73,8 @@ const line = (each) => {
     each.copy && h("span", { class: "mark" }, "identical copy"),
     each.abstained > 0 && h("span", { class: "mark" }, plural(each.abstained, "abstention", "abstentions")),
   ].filter(Boolean);
-  return h("tr", { class: each.failed ? "failed" : null },
-    h("th", { scope: "row" },
+  return h("tr", { role: "row", class: each.failed ? "failed" : null },
+    h("th", { role: "rowheader", scope: "row" },
       h("a", { href: `#/contract/${each.at}` }, own(each.title || each.file)),
       each.title && h("span", { class: "file" }, own(each.file)),
       each.parties.length > 0 && h("span", { class: "parties" }, own(each.parties.join(" · "))),
@@ -90,7 +91,7 @@ const heading = ([key, label, , first], chosen) => {
   const active = chosen.replace("-", "") === key;
   const way = chosen.startsWith("-") ? -1 : 1;
   const next = active ? -way : first;
-  return h("th", { scope: "col", "aria-sort": active ? (way < 0 ? "descending" : "ascending") : "none" },
+  return h("th", { role: "columnheader", scope: "col", "aria-sort": active ? (way < 0 ? "descending" : "ascending") : "none" },
     h("button", { type: "button", onclick: () => { form.elements.sort.value = (next < 0 ? "-" : "") + key; changed(); $(`#table [data-sort="${key}"]`).focus(); }, "data-sort": key },
       label, h("span", { "aria-hidden": "true" }, active ? (way < 0 ? " ↓" : " ↑") : "")));
 };
@@ -109,10 +110,10 @@ const more = () => {
 const draw = () => {
   listed = sorted(matching());
   const chosen = form.elements.sort.value || DEFAULT_SORT;
-  body = h("tbody");
+  body = h("tbody", { role: "rowgroup" });
   drawn = 0;
   $("#table").replaceChildren(
-    h("table", { class: "contracts" }, h("thead", {}, h("tr", {}, COLUMNS.map((column) => heading(column, chosen)))), body),
+    h("table", { role: "table", class: "contracts" }, h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, COLUMNS.map((column) => heading(column, chosen)))), body),
     moreButton);
   more();
   watcher.disconnect();

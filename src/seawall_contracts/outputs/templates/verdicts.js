@@ -1,4 +1,4 @@
-const evidence = (contract, spans, go, most = 420) => spans.map((span) => {
+const quotation = (contract, span, go, most) => {
   const [start] = contract.spans[span];
   const text = words(contract, span, most);
   if (!text) return null;
@@ -7,7 +7,14 @@ const evidence = (contract, spans, go, most = 420) => spans.map((span) => {
     return h("blockquote", { class: "evidence" }, h("bdi", {}, visible(text)), h("small", {}, why));
   }
   return h("button", { type: "button", class: "evidence", onclick: () => go(span), title: "Show in the text" }, h("bdi", {}, visible(text)));
-});
+};
+
+// The best passage is in sight, further candidates wait.
+const evidence = (contract, spans, go, most = 420) => {
+  const [first, ...others] = spans.map((span) => quotation(contract, span, go, most)).filter(Boolean);
+  const further = others.length > 0 && h("details", { class: "further" }, h("summary", {}, plural(others.length, "further candidate", "further candidates")), others);
+  return [first, further].filter(Boolean);
+};
 
 const copyText = async (text, button) => {
   const done = (word) => {
