@@ -32,7 +32,7 @@ def playbook(name: str) -> Playbook:
 
 def bare(path: str, texts: str) -> bool:
     try:
-        prepared = prepare(path, texts, None)
+        prepared = prepare(path, texts, nda=None)
     except DocumentError:
         return False
     reading = Reading.model_validate_json(read_prompt(write_prompt(prepared.questions())))

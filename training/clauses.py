@@ -22,7 +22,7 @@ from sklearn.svm import LinearSVC
 
 from seawall_contracts.finder.linear import Linear
 from seawall_contracts.finder.names import CLAUSES, CORE_CLAUSES
-from seawall_contracts.finder.reader import Asked, Reader, features, rescore
+from seawall_contracts.finder.reader import RATINGS, Asked, Reader, features, rate
 from seawall_contracts.finder.retriever import (
     CANDIDATES,
     Candidate,
@@ -40,9 +40,10 @@ from training.data import Contract, folds, read_contracts
 Array = NDArray[Any]
 FOLDS = 5
 FILERS = 3
-LINEAR_C, POSITIVE_WEIGHT = 0.3, 2
+LINEAR_C, POSITIVE_WEIGHT = 0.15, 3
 CONTEXT_C, LOGISTIC_C, PLATT_C = 0.1, 0.02, 10.0
 LEAST = 10
+SHORTLIST = 20
 ABSTAIN = 0.2
 CORE = np.array([CLAUSES.index(name) for name in CORE_CLAUSES])
 
@@ -175,11 +176,11 @@ def fit_logistic(x: Array, y: Array, c: float) -> Array:
 
 
 def fit_context(corpus: Corpus, margins: dict[int, Array]) -> Array:
-    """Fit what re-scores a type's shortlist: `[features + 1, types]`."""
+    """Fit what scores a type's passages, on its 20 best of each contract: `[features + 1, types]`."""
     x: list[Array] = []
     y: list[Array] = []
     for c, own in margins.items():
-        short = shortlist(own)
+        short = shortlist(own, SHORTLIST)
         x.append(context_features(own, surroundings(own, lengths(corpus.contracts[c])), short))
         y.append(corpus.gold[corpus.start[c] + short, np.arange(len(CLAUSES))])
     rows, marks = np.concatenate(x), np.concatenate(y)
@@ -235,8 +236,8 @@ def fit_reader(seen: Seen, chosen: Array) -> dict[str, Array]:
         there = seen.there[chosen, t]
         x, y = seen.x[chosen, t][there], seen.gold[chosen, t][there]
         if y.sum() < LEAST:
-            # Too few to learn from: the retrieval odds stand, doubled because the mean with no trees halves them.
-            logistic.append(np.eye(x.shape[1] + 1)[0] * 2)
+            # Too few to learn from: the retrieval odds stand.
+            logistic.append(np.eye(x.shape[1] + 1)[0])
             forests.append([])
             continue
         logistic.append(fit_logistic(x, y, LOGISTIC_C))
@@ -244,25 +245,32 @@ def fit_reader(seen: Seen, chosen: Array) -> dict[str, Array]:
     return {"logistic": np.array(logistic, np.float32), **pack(forests)}
 
 
-def reader_scores(seen: Seen, chosen: Array, part: dict[str, Array]) -> Array:
-    """Give the best candidate's score, `[contracts, types]`."""
-    x, there = seen.x[chosen], seen.there[chosen]
+def best_rates(seen: Seen, chosen: Array, part: dict[str, Array]) -> Array:
+    """Give the largest ratings among each type's candidates, `[contracts, types, ratings]`."""
+    x = seen.x[chosen]
     clause = np.tile(np.arange(len(CLAUSES)), len(x))
-    flat = x.reshape(-1, *x.shape[2:])
-    scores = rescore(flat, clause, part["logistic"], Trees.of(part))
-    return np.where(there, scores.reshape(there.shape), -np.inf).max(2)
+    there = seen.there[chosen].reshape(-1, CANDIDATES)
+    rates = rate(x.reshape(-1, *x.shape[2:]), there, clause, part["logistic"], Trees.of(part))
+    return rates.max(1).reshape(*x.shape[:2], RATINGS)
 
 
-def calibrate(scores: Array, present: Array) -> tuple[Array, float]:
-    """Give slope, intercept and F1 threshold (in log-odds) of each type, and how near to it a fifth of the core abstains."""
-    decision = np.zeros((len(CLAUSES), 3), np.float32)
+def calibrate(rates: Array, present: Array) -> tuple[Array, float]:
+    """Give each type's weights of the four ratings, intercept and F1 threshold, and how near to that to abstain.
+
+    The ratings count alike, each by its own spread: four coefficients a type would be fitted to noise. All
+    numbers are log-odds; a fifth of the answers on the core types are that near.
+    """
+    decision = np.zeros((len(CLAUSES), RATINGS + 2), np.float32)
     near: list[Array] = []
     for t in range(len(CLAUSES)):
-        model = LogisticRegression(C=PLATT_C).fit(scores[:, t : t + 1], present[:, t])
-        odds = model.decision_function(scores[:, t : t + 1])
-        decision[t] = model.coef_[0, 0], model.intercept_[0], threshold(odds)
+        mean, spread = rates[:, t].mean(0), np.maximum(rates[:, t].std(0), 1e-3)
+        score = ((rates[:, t] - mean) / spread).mean(1, keepdims=True)
+        model = LogisticRegression(C=PLATT_C).fit(score, present[:, t])
+        odds = model.decision_function(score)
+        slope = model.coef_[0, 0] / spread / RATINGS
+        decision[t] = *slope, model.intercept_[0] - slope @ mean, threshold(odds)
         if t in CORE:
-            near.append(np.abs(odds - decision[t, 2]))
+            near.append(np.abs(odds - decision[t, -1]))
     return decision, round(float(np.quantile(np.array(near), ABSTAIN)), 4)
 
 
@@ -286,10 +294,10 @@ def fit(
     context = fit_context(corpus, margins)
     seen = see(corpus, margins, Retriever(Linear.of(linear), context))
     fold = corpus.fold[seen.contract]
-    scores = np.zeros(seen.present.shape)
+    rates = np.zeros((*seen.present.shape, RATINGS))
     for inner in sorted(set(fold.tolist())):
-        scores[fold == inner] = reader_scores(seen, fold == inner, fit_reader(seen, fold != inner))
-    decision, within = calibrate(scores, seen.present)
+        rates[fold == inner] = best_rates(seen, fold == inner, fit_reader(seen, fold != inner))
+    decision, within = calibrate(rates, seen.present)
     whole = fit_reader(seen, np.ones(len(fold), bool))
     return {**linear, "context": context, **whole, "decision": decision}, {"abstain_within": within}
 
@@ -332,9 +340,11 @@ def build(out: Path) -> dict[str, Any]:
         (scratch / left).unlink()
     scratch.rmdir()
     arrays, numbers = fit(corpus, (), scorers, fit_linear(corpus, np.ones(len(contracts), bool)))
+    thresholds = arrays["decision"][:, -1].astype(float)
     card = {
         **numbers,
         "clauses": CLAUSES,
+        "present_from": dict(zip(CLAUSES, np.round(1 / (1 + np.exp(-thresholds)), 4).tolist(), strict=True)),
         "data": "CUAD v1 (Hendrycks et al., NeurIPS Datasets 2021), CC BY 4.0",
         "contracts": len(contracts),
         "cross_validated": metrics,

@@ -16,7 +16,18 @@ from typing import cast
 
 from pydantic_ai.models import Model, infer_model
 
-from seawall import DbosEngine, EventBus, Json, Keyring, Ledger, Work, harden, local_principal, open_keyring, run_batch
+from seawall import (
+    DbosEngine,
+    EventBus,
+    Json,
+    Keyring,
+    Ledger,
+    Work,
+    harden,
+    local_principal,
+    open_keyring,
+    run_batch,
+)
 from seawall_contracts.agent import build_agent, build_policy
 from seawall_contracts.job import Desk, JobResult
 from seawall_contracts.local_model import NAME as LOCAL_NAME

@@ -56,7 +56,7 @@ class Desk:
         """Review the file at `path`; a document that cannot be reviewed gives a result with its error."""
         started = time.perf_counter()
         try:
-            prepared = await self._workers.run(prepare, path, self._texts, self._nda())
+            prepared = await self._workers.run(prepare, path, self._texts, nda=self._nda())
             if prepared.sha256 != sha256:
                 return JobResult(sha256=sha256, final=False, error="changed while it was being read; run the review again")
             result = await self._ask(prepared)

@@ -111,7 +111,7 @@ def _nda_reader() -> NdaReader:
 
 
 def _evidence(ranking: tuple[str, ...], passages: dict[str, Passage], *, quoted: bool) -> tuple[Evidence, ...]:
-    best, *others = ranking if ranking else ("",)
+    best, *others = ranking or ("",)
     if not best:
         return ()
     text = passages[best].text

@@ -22,6 +22,8 @@ ADDRESSED = "text addressed to the reviewer"
 HIDDEN = "text hidden from the reader"
 WITHHELD = "[withheld: text addressed to the reviewer]"
 _ALERT_SPANS = 20
+# A passage that is the clause with less than this probability is not shown to a model, unless it is the best there is.
+_HOPELESS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,13 @@ class Prepared:
         return estimate_tokens(self.characters)
 
     def questions(self) -> Questions:
-        """The questions, with what was addressed to the reviewer cut out of the passages."""
-        blocks = tuple(Block(p.id, p.heading, _withhold(p, self.withheld)) for p in self.passages)
-        return Questions(blocks, self.clauses, self.hypotheses)
+        """Return the questions: what was addressed to the reviewer is cut out of the passages, and what retrieval
+        holds for hopeless stays at home, as it costs tokens and changes no answer.
+        """
+        clauses = {name: _hopeful(best) for name, best in self.clauses.items()}
+        asked = {id_ for group in (clauses, self.hypotheses) for best in group.values() for id_, _ in best}
+        blocks = (Block(p.id, p.heading, _withhold(p, self.withheld)) for p in self.passages if p.id in asked)
+        return Questions(tuple(blocks), clauses, self.hypotheses)
 
 
 def estimate_tokens(characters: int) -> int:
@@ -69,7 +75,7 @@ def estimate_tokens(characters: int) -> int:
     return -(-characters // 4)
 
 
-def prepare(path: str, texts: str, nda: bool | None) -> Prepared:  # noqa: FBT001  workers take positional arguments
+def prepare(path: str, texts: str, *, nda: bool | None) -> Prepared:
     """Read the file at `path`, keep its text as `texts/SHA256.txt`, and work out what to ask about it.
 
     `nda` asks the NDA hypotheses (True), or not (False), or if the document is one (None). DocumentError
@@ -112,6 +118,10 @@ def _nda_retriever() -> NdaRetriever:
 
 def _passage(text: str, number: int, found: Segment) -> Passage:
     return Passage(f"P{number}", found.start, found.end, found.heading, text[found.start : found.end])
+
+
+def _hopeful(best: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:
+    return tuple(found for place, found in enumerate(best) if place == 0 or found[1] >= _HOPELESS)
 
 
 def _named(best: tuple[Candidate, ...]) -> tuple[tuple[str, float], ...]:

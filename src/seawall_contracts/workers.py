@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing.connection import wait
 from types import FrameType
 from typing import ParamSpec, TypeVar
@@ -46,23 +47,23 @@ class Workers:
         # Forked from a small server process that has imported everything once and runs no threads: a fork of
         # this process would copy its threads and locks in whatever state they are.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__package__ + ".local_model"])
+        context.set_forkserver_preload(["seawall_contracts.local_model"])
         return ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function in a worker; OutOfTime past the limit, WorkerDied if its process died twice."""
-        assert not kwargs, "workers take positional arguments"
+        call = partial(_limited, self._limit, partial(function, *args, **kwargs))
         loop = asyncio.get_running_loop()
         pool = self._pool
         try:
-            return await loop.run_in_executor(pool, _limited, self._limit, function, *args)
+            return await loop.run_in_executor(pool, call)
         except BrokenProcessPool:
             if self._pool is pool:
                 self._pool = self._new_pool(self.count)
                 pool.shutdown(wait=False)
         with self._new_pool(1) as alone:
             try:
-                return await loop.run_in_executor(alone, _limited, self._limit, function, *args)
+                return await loop.run_in_executor(alone, call)
             except BrokenProcessPool as error:
                 raise WorkerDied(
                     "the process reading this document died twice (out of memory, or a fault in a parser); "
@@ -74,10 +75,10 @@ class Workers:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _limited(limit: int, function: Callable[..., T], *args: object) -> T:
+def _limited(limit: int, function: Callable[[], T]) -> T:
     signal.alarm(limit)
     try:
-        return function(*args)
+        return function()
     finally:
         signal.alarm(0)
 

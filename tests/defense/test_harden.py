@@ -1,14 +1,21 @@
 """A hardened agent: limits, guards, pseudonyms, breaker, bulkhead and ledger, put round a real Pydantic AI agent."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent, BinaryContent
 from pydantic_ai.exceptions import FallbackExceptionGroup, ModelServerError, RunTimedOut
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, ToolCallPart, UserPromptPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    UserPromptPart,
+)
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 
@@ -25,7 +32,14 @@ from seawall.defense import (
 )
 from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.errors import ConfigError
-from seawall.foundation.events import BreakerChanged, Event, EventBus, GuardTripped, Refused, TransactionFinished
+from seawall.foundation.events import (
+    BreakerChanged,
+    Event,
+    EventBus,
+    GuardTripped,
+    Refused,
+    TransactionFinished,
+)
 from seawall.foundation.principal import Principal
 from seawall.foundation.transaction import Transaction
 from seawall.testing import FakeClock
@@ -50,8 +64,8 @@ class Seen:
 
 
 @pytest.fixture
-def seen() -> Iterator[Seen]:
-    yield Seen()
+def seen() -> Seen:
+    return Seen()
 
 
 def text_of(messages: list[ModelMessage]) -> str:
@@ -144,6 +158,26 @@ async def test_tool_results_are_judged_too(seen: Seen) -> None:
     _ = fetch
     with pytest.raises(GuardBlocked):
         await harden(careless, Policy(guards=[guards.size("100 B")])).run("go", deps=None, principal=ALICE)
+
+
+async def test_an_answer_of_the_wrong_shape_is_asked_for_again(seen: Seen) -> None:
+    """Pydantic AI's feedback on output that failed validation passes the guards, with personal data hidden."""
+    heard: list[str] = []
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        heard.append(repr(messages))
+        args = {"age": "old, write to zoe@example.com"} if len(heard) == 1 else {"age": 7}
+        return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, args)])
+
+    class Person(BaseModel):
+        age: int
+
+    typed = Agent(FunctionModel(answer, model_name="m"), name="typed", output_type=Person, retries=1)
+    policy = Policy(guards=[guards.size("10 kB"), guards.pseudonymise()])
+    result = await harden(typed, policy, events=seen.bus).run("How old?", deps=None, principal=ALICE)
+    assert result.output == Person(age=7)
+    assert "zoe@example.com" not in heard[1]
+    assert seen.transactions()[0].requests == 2
 
 
 async def test_a_part_nobody_can_read_is_blocked(seen: Seen) -> None:

@@ -34,10 +34,12 @@ def test_rows_come_back_as_they_went_in(tmp_path: Path) -> None:
 def test_concurrent_appends_lose_nothing(tmp_path: Path) -> None:
     """Rows appended from many threads while groups are being written are all there after a flush."""
     ledger = Ledger(tmp_path / "ledger.db", group_seconds=0.001)
-    threads = [
-        threading.Thread(target=lambda n=n: [ledger.append(transaction(n * 1000 + i)) for i in range(200)])
-        for n in range(8)
-    ]
+
+    def append_many(first: int) -> None:
+        for number in range(first, first + 200):
+            ledger.append(transaction(number))
+
+    threads = [threading.Thread(target=append_many, args=(n * 1000,)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

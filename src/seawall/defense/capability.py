@@ -11,7 +11,7 @@ from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
     ModelResponse,
-    RetryPromptPart,
+    RetryFeedbackPart,
     SystemPromptPart,
     ToolReturnPart,
     UserPromptPart,
@@ -79,8 +79,9 @@ def _newest_texts(messages: Sequence[ModelMessage]) -> Iterator[GuardInput | Non
                     yield GuardInput(item, "prompt") if isinstance(item, str) else None
             elif isinstance(part, ToolReturnPart):
                 yield None if part.files else GuardInput(part.model_response_str(), "document")
-            elif isinstance(part, RetryPromptPart):
-                retry = part.content if isinstance(part.content, str) else json.dumps(part.content, default=str)
-                yield GuardInput(retry, "document")
+            elif isinstance(part, RetryFeedbackPart):
+                # It can quote what the model said, which may be what a document made it say.
+                said = part.content if isinstance(part.content, str) else json.dumps(part.content, default=str)
+                yield GuardInput(said, "document")
             elif not isinstance(part, SystemPromptPart):
                 yield None

@@ -6,7 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from pydantic_ai import RunContext
-from pydantic_ai.exceptions import ContentFilterError, ModelAPIError, ModelRequestRejectedError, ModelTimeoutError
+from pydantic_ai.exceptions import (
+    ContentFilterError,
+    ModelAPIError,
+    ModelRequestRejectedError,
+    ModelTimeoutError,
+)
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel

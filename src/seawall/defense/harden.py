@@ -3,14 +3,12 @@
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelAPIError, RunTimedOut
 from pydantic_ai.models import Model, infer_model
 from pydantic_ai.models.fallback import FallbackModel
-from pydantic_ai.usage import RunUsage
 
 from seawall.defense.capability import GuardCapability
 from seawall.defense.endpoint import Endpoint
@@ -113,11 +111,8 @@ class Hardened(Generic[DepsT, OutputT]):
         """
         pseudonyms = Pseudonyms(self._keyring, principal.tenant)
         vault = Vault(pseudonyms) if self.policy.pseudonymises else None
-        run = RunState(new_id("txn"), principal, self._events, vault)
-        started_at, started = self._clock.time(), self._clock.monotonic()
-        usage = RunUsage()
-        outcome: Outcome = "failed"
-        detail = ""
+        now, clock = self._clock.time(), self._clock.monotonic()
+        run = RunState(new_id("txn"), principal, self._events, vault, now, clock, tokens_without_retrieval)
         try:
             await self._take_limits(run)
             set_current_run(run)
@@ -125,41 +120,16 @@ class Hardened(Generic[DepsT, OutputT]):
                 prompt,
                 deps=deps,
                 model=self.guarded_model,
-                usage=usage,
+                usage=run.usage,
                 timeout=self._deadline,
                 capabilities=[self._capability],
             )
-            outcome = "ok"
+            run.outcome = "ok"
         except BaseException as error:
-            outcome, detail = _outcome(error), type(error).__name__
+            run.outcome, run.detail = _outcome(error), type(error).__name__
             raise
         finally:
-            now = self._clock.monotonic()
-            if vault is not None and len(vault):
-                run.note_verdict("pseudonymise:replace")
-            transaction = Transaction(
-                id=run.id,
-                tenant=principal.tenant,
-                subject=pseudonyms.subject(principal.subject),
-                agent=self.name,
-                model=run.answered_by,
-                started_at=started_at,
-                expires_at=started_at + self._retention,
-                outcome=outcome,
-                seconds=now - started,
-                queue_seconds=run.queue_seconds,
-                guard_seconds=run.guard_seconds,
-                model_seconds=run.model_seconds,
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-                tokens_without_retrieval=tokens_without_retrieval,
-                requests=usage.requests,
-                cost_usd=_cost(usage, run),
-                degradation="refused" if outcome in {"refused", "blocked"} else "fallback" if run.fell_back else "full",
-                verdicts=tuple(run.verdicts),
-                attempts=tuple(run.attempts),
-                detail=detail,
-            )
+            transaction = self._transaction(run, pseudonyms)
             self._events.publish(TransactionFinished(transaction))
         return HardenedResult(result.output, transaction)
 
@@ -171,6 +141,33 @@ class Hardened(Generic[DepsT, OutputT]):
             prompt, deps=deps, principal=principal, tokens_without_retrieval=tokens_without_retrieval
         )
         return asyncio.run(run)
+
+    def _transaction(self, run: RunState, pseudonyms: Pseudonyms) -> Transaction:
+        if run.vault is not None and len(run.vault):
+            run.note_verdict("pseudonymise:replace")
+        return Transaction(
+            id=run.id,
+            tenant=run.principal.tenant,
+            subject=pseudonyms.subject(run.principal.subject),
+            agent=self.name,
+            model=run.answered_by,
+            started_at=run.started_at,
+            expires_at=run.started_at + self._retention,
+            outcome=run.outcome,
+            seconds=self._clock.monotonic() - run.started,
+            queue_seconds=run.queue_seconds,
+            guard_seconds=run.guard_seconds,
+            model_seconds=run.model_seconds,
+            input_tokens=run.usage.input_tokens,
+            output_tokens=run.usage.output_tokens,
+            tokens_without_retrieval=run.tokens_without_retrieval,
+            requests=run.usage.requests,
+            cost_usd=run.cost_usd,
+            degradation=run.degradation,
+            verdicts=tuple(run.verdicts),
+            attempts=tuple(run.attempts),
+            detail=run.detail,
+        )
 
     async def _take_limits(self, run: RunState) -> None:
         """Spend the caller's share before anything else is done for it."""
@@ -206,8 +203,3 @@ def _outcome(error: BaseException) -> Outcome:
     if isinstance(error, asyncio.CancelledError):
         return "cancelled"
     return "failed"
-
-
-def _cost(usage: RunUsage, run: RunState) -> Decimal | None:
-    # A run that never reached a model is known to have cost nothing; one that did and failed, may have cost.
-    return usage.cost if run.model_seconds else Decimal(0)

@@ -2,21 +2,34 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from decimal import Decimal
+
+from pydantic_ai.usage import RunUsage
 
 from seawall.foundation.compliance.pseudonyms import Vault
 from seawall.foundation.errors import SeawallError
 from seawall.foundation.events import EventBus
 from seawall.foundation.principal import Principal
+from seawall.foundation.transaction import Degradation, Outcome
 
 
 @dataclass(slots=True)
 class RunState:
-    """Collects one run's times, verdicts and attempts; becomes its ledger row."""
+    """Collects one run's times, verdicts and attempts; becomes its ledger row.
+
+    `started_at` is seconds since the epoch, `started` monotonic seconds.
+    """
 
     id: str
     principal: Principal
     events: EventBus
     vault: Vault | None
+    started_at: float
+    started: float
+    tokens_without_retrieval: int = 0
+    usage: RunUsage = field(default_factory=RunUsage)
+    outcome: Outcome = "failed"
+    detail: str = ""
     queue_seconds: float = 0.0
     guard_seconds: float = 0.0
     model_seconds: float = 0.0
@@ -24,6 +37,21 @@ class RunState:
     attempts: list[str] = field(default_factory=list[str])
     answered_by: str = ""
     fell_back: bool = False
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """What the run cost; None where that is unknown.
+
+        A run that never reached a model is known to have cost nothing; one that did, and failed, may have cost.
+        """
+        return self.usage.cost if self.model_seconds else Decimal(0)
+
+    @property
+    def degradation(self) -> Degradation:
+        """How much less than asked for the caller got."""
+        if self.outcome in {"refused", "blocked"}:
+            return "refused"
+        return "fallback" if self.fell_back else "full"
 
     def note_verdict(self, code: str) -> None:
         """Keep a guard's verdict once; there are few guards, so few verdicts."""

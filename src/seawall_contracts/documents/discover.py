@@ -2,92 +2,117 @@
 
 import glob
 import os
+import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ENDINGS = frozenset({".txt", ".md", ".pdf", ".docx"})
+_CONVERTIBLE = frozenset({".doc", ".rtf", ".odt", ".pages", ".docm", ".dotx"})
+_PLAIN_ENDING = re.compile(r"\.[A-Za-z0-9]{1,10}")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to review."""
+    """A file to review; it had a known ending when it was found, nothing else is promised of it."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Something named or found that cannot be reviewed, and why."""
+    """Something named or found that cannot be reviewed, and why. The reason holds nothing of a name but its ending."""
 
     path: Path
     error: str
 
 
 def discover(paths: Sequence[str]) -> Iterator[Source | Failure]:
-    """Find the files meant, in the order named; a folder's files sorted by path, folders within it included.
+    """Find the files meant, in the order named; a folder's files sorted by name, folders within it included.
 
     In a folder, hidden entries and files with other endings are passed over; a file named outright is a Failure if
-    its ending is not one we read. A file reached twice (named twice, by a link, through a loop of links) comes
-    once. What does not exist, a glob without a match, and a folder that cannot be opened are Failures.
+    its ending is not one we read. One real path comes once, however often it is named or linked to (hard links are
+    files of their own). What does not exist, a glob without a match, and a folder that cannot be opened are Failures.
     """
-    seen: set[tuple[int, int]] = set()
+    seen: set[str] = set()
     for named in paths:
+        if not named:
+            yield Failure(Path(named), "the name is empty; name a file, a folder or a pattern")
+            continue
         for path in _expand(named):
-            yield from _one(path, seen)
+            yield from _walk(path, seen)
 
 
 def _expand(named: str) -> list[Path]:
     # A name that exists is that file, whatever brackets it has in it.
-    if not os.path.lexists(named) and glob.has_magic(named):
-        return [Path(match) for match in sorted(glob.glob(named, recursive=True))] or [Path(named)]  # noqa: PTH207
-    return [Path(named)]
-
-
-def _one(path: Path, seen: set[tuple[int, int]]) -> Iterator[Source | Failure]:
+    if os.path.lexists(named) or not glob.has_magic(named) or "\x00" in named:
+        return [Path(named)]
+    pattern = Path(named)
     try:
-        found = path.stat()
-    except FileNotFoundError:
-        why = "the link leads nowhere" if path.is_symlink() else "there is no such file or folder"
-        yield Failure(path, f"{why}; check the name")
-        return
-    except OSError as error:
-        yield Failure(path, f"cannot be opened ({error.strerror}); check its permissions and links")
-        return
-    if path.is_dir():
-        yield from _folder(path, seen)
-    elif path.suffix.lower() not in ENDINGS:
-        kind = path.suffix or "no ending"
-        advice = "save it as .docx" if path.suffix.lower() in {".doc", ".rtf", ".odt"} else "name .txt, .md, .pdf or .docx"
-        yield Failure(path, f"files of this kind ({kind}) are not read; {advice}")
-    elif _first_time(found, seen):
-        yield Source(path)
+        # pathlib's `**` does not follow links, so loops of links cannot multiply; glob's does.
+        found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
+        dotted = any(part.startswith(".") and part not in {".", ".."} for part in pattern.parts)
+        matches = sorted(path for path in found if dotted or not _is_hidden(path))
+    except (ValueError, NotImplementedError, OSError, RecursionError):
+        matches = []
+    return matches or [pattern]
 
 
-def _folder(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Source | Failure]:
-    if not _first_time(folder.stat(), seen):
-        return
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        yield Failure(folder, f"the folder cannot be opened ({error.strerror}); check its permissions")
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") and part not in {".", ".."} for part in path.parts)
+
+
+def _walk(named: Path, seen: set[str]) -> Iterator[Source | Failure]:
+    # A stack, not recursion: folders may be nested deeper than Python's calls.
+    waiting = [(named, True)]
+    while waiting:
+        path, is_named = waiting.pop()
+        try:
+            mode = path.stat().st_mode
+        except (OSError, ValueError) as error:
+            if is_named or path.suffix.lower() in ENDINGS or _is_link(path):
+                yield Failure(path, _why_not(path, error))
             continue
-        if entry.is_dir() or entry.suffix.lower() in ENDINGS or entry.is_symlink():
-            yield from _linked(entry, seen) if entry.is_symlink() else _one(entry, seen)
+        is_folder = stat.S_ISDIR(mode)
+        if not is_folder and path.suffix.lower() not in ENDINGS:
+            if is_named:
+                yield Failure(path, _other_ending(path.suffix))
+        elif _is_new(path, seen):
+            if not is_folder:
+                yield Source(path)
+                continue
+            try:
+                entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+            except OSError as error:
+                yield Failure(path, f"the folder cannot be opened ({error.strerror}); check its permissions")
+                continue
+            waiting += [(entry, False) for entry in reversed(entries)]
 
 
-def _linked(entry: Path, seen: set[tuple[int, int]]) -> Iterator[Source | Failure]:
-    """Follow a link found in a folder; one to a file that a folder would pass over is passed over too."""
-    if entry.suffix.lower() in ENDINGS or entry.is_dir() or not entry.exists():
-        yield from _one(entry, seen)
-
-
-def _first_time(found: os.stat_result, seen: set[tuple[int, int]]) -> bool:
-    identity = (found.st_dev, found.st_ino)
-    if identity in seen:
+def _is_new(path: Path, seen: set[str]) -> bool:
+    real = os.path.realpath(path)
+    if real in seen:
         return False
-    seen.add(identity)
+    seen.add(real)
     return True
+
+
+def _is_link(path: Path) -> bool:
+    return os.path.islink(path)  # noqa: PTH114  pathlib's own raises where the folder may not be searched
+
+
+def _why_not(path: Path, error: OSError | ValueError) -> str:
+    if isinstance(error, ValueError):
+        return "the name holds a character that no file name has; check the name"
+    if isinstance(error, FileNotFoundError):
+        why = "the link leads nowhere" if _is_link(path) else "there is no such file or folder"
+        return f"{why}; check the name"
+    return f"cannot be opened ({error.strerror}); check its permissions and links"
+
+
+def _other_ending(suffix: str) -> str:
+    # An ending may hold anything, even bytes that are no characters; only plain ones are repeated.
+    kind = (suffix if _PLAIN_ENDING.fullmatch(suffix) else "an unknown ending") if suffix else "no ending"
+    advice = "save it as .docx" if suffix.lower() in _CONVERTIBLE else "name .txt, .md, .pdf or .docx files"
+    return f"files of this kind ({kind}) are not read; {advice}"

@@ -26,14 +26,24 @@ def join(parts: Sequence[Part]) -> tuple[str, tuple[Hidden, ...]]:
     pieces: list[str] = []
     hidden: list[Hidden] = []
     at = 0
+    # Whether all text since the last stretch was blank: then the next one with the same reason continues it.
+    is_blank_since = False
     for part in parts:
-        # A lone surrogate cannot be written as UTF-8; it stands for a character that the document garbled.
-        text = part.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        if part.hidden and text.strip():
-            if hidden and hidden[-1].end == at and hidden[-1].why == part.hidden:
-                hidden[-1] = Hidden(hidden[-1].start, at + len(text), part.hidden)
-            else:
-                hidden.append(Hidden(at, at + len(text), part.hidden))
+        text = _clean(part.text)
+        end = at + len(text)
+        if text.strip():
+            if part.hidden and is_blank_since and hidden[-1].why == part.hidden:
+                hidden[-1] = Hidden(hidden[-1].start, end, part.hidden)
+            elif part.hidden:
+                hidden.append(Hidden(at, end, part.hidden))
+            is_blank_since = bool(part.hidden)
         pieces.append(text)
-        at += len(text)
+        at = end
     return "".join(pieces), tuple(hidden)
+
+
+def _clean(text: str) -> str:
+    if text.isascii() and "\x00" not in text:
+        return text
+    # A lone surrogate cannot be written as UTF-8, and NUL not into many databases: both stand for garbled characters.
+    return text.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -16,6 +16,9 @@ from seawall_contracts.finder.trees import Trees
 
 _FLOOR = 1e-4
 _NOTHING = -10.0
+_ODDS, _OWN = 0, 5
+_ABSENT = np.array((_NOTHING, _NOTHING, _NOTHING, -3.0), np.float32)
+RATINGS = len(_ABSENT)
 _COLUMN = {name: column for column, name in enumerate(CLAUSES)}
 
 
@@ -63,6 +66,10 @@ def log_odds(chance: NDArray[np.floating]) -> F32:
     return np.log(kept / (1 - kept)).astype(np.float32)
 
 
+def _chance(odds: F32) -> F32:
+    return (1 / (1 + np.exp(-np.clip(odds, -30, 30)))).astype(np.float32)
+
+
 def features(asked: Asked, margins: F32) -> F32:
     """Give what is known of each candidate, `[questions, candidates, features]`.
 
@@ -86,17 +93,33 @@ def features(asked: Asked, margins: F32) -> F32:
     return np.concatenate((np.stack(single, axis=2), margins[row]), axis=2, dtype=np.float32)
 
 
-def rescore(rows: F32, clause: I64, logistic: F32, trees: Trees) -> F32:
-    """Give each candidate's log-odds of being the clause asked for, `[questions, candidates]`: the mean of two models."""
+def rate(rows: F32, there: NDArray[np.bool_], clause: I64, logistic: F32, trees: Trees) -> F32:
+    """Rate each candidate in four ways, `[questions, candidates, 4]`, the larger the likelier.
+
+    By the log-odds of a logistic model, those of boosted trees, those of retrieval, and its own margin.
+    """
     known = logistic[clause]
     linear = np.einsum("qkf,qf->qk", rows, known[:, :-1]) + known[:, -1:]
     flat = rows.reshape(-1, rows.shape[2])
-    return (linear + trees.sums(flat, np.repeat(clause, rows.shape[1])).reshape(linear.shape)) / 2
+    boosted = trees.sums(flat, np.repeat(clause, rows.shape[1])).reshape(linear.shape)
+    rates = np.stack((linear, boosted, rows[..., _ODDS], rows[..., _OWN]), axis=2)
+    return np.where(there[..., None], rates, _ABSENT).astype(np.float32)
+
+
+def rank(rates: F32) -> list[list[int]]:
+    """Order each question's candidates: first the one that the models find best, the others by their own margins.
+
+    The models choose the better first passage; for the third, the margins alone lose fewer.
+    """
+    order = rates[..., 3].copy()
+    best = rates[..., :2].sum(2).argmax(1)
+    order[np.arange(len(order)), best] = np.inf
+    return np.argsort(-order, axis=1, kind="stable").tolist()
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Re-scores each question's candidates with a logistic model and boosted trees, averaged; the best one decides.
+    """Rates each question's candidates in four ways; the largest ratings, weighed, decide.
 
     The same passages and questions give the same answers. Names do not matter: pseudonyms read as one word.
     """
@@ -127,7 +150,7 @@ class Reader:
         """Answer each question from its candidates: pairs of a passage's id and the retriever's score.
 
         Only the first five candidates count, and ids that are not among `passages` are left out. A question
-        without candidates is answered by the type's base rate. ValueError on a clause which is not one of `CLAUSES`.
+        without candidates gets an abstained "absent". ValueError on a clause which is not one of `CLAUSES`.
         """
         unknown = [name for name in questions if name not in _COLUMN]
         if unknown:
@@ -140,32 +163,34 @@ class Reader:
         }
         shown = list(dict.fromkeys(key for found in pairs.values() for key, _ in found))
         asked = _asked(pairs, {key: row for row, key in enumerate(shown)})
-        scores = self.scores(asked, self._examine([passages[key] for key in shown]))
-        chance, threshold, near = self.decide(asked.clause, scores.max(1))
-        order: list[list[int]] = np.argsort(-scores, axis=1, kind="stable").tolist()
+        rates = self.rates(asked, self._examine([passages[key] for key in shown]))
+        chance, threshold, near = self.decide(asked.clause, rates.max(1))
+        order = rank(rates)
         return [
             ClauseAnswer(
                 name,
-                bool(chance[q] >= threshold[q]),
+                bool(found and chance[q] >= threshold[q]),
                 float(chance[q]),
-                bool(near[q]),
+                bool(not found or near[q]),
                 tuple(found[k][0] for k in order[q] if k < len(found)),
             )
             for q, (name, found) in enumerate(pairs.items())
         ]
 
-    def scores(self, asked: Asked, margins: F32) -> F32:
-        """Give each candidate's log-odds of being such a clause: `[questions, candidates]`."""
-        rows = features(asked, margins)
-        scores = rescore(rows, asked.clause, self.logistic, self.trees)
-        return np.where(asked.passage >= 0, scores, np.float32(_NOTHING))
+    def rates(self, asked: Asked, margins: F32) -> F32:
+        """Rate each candidate; see `rate`."""
+        return rate(features(asked, margins), asked.passage >= 0, asked.clause, self.logistic, self.trees)
 
-    def decide(self, clause: I64, score: F32) -> tuple[F32, F32, NDArray[np.bool_]]:
-        """Give each question's probability, threshold, and whether it is too near that to tell."""
-        slope, intercept, threshold = self.decision[clause].T
-        odds = slope * score + intercept
+    def decide(self, clause: I64, best: F32) -> tuple[F32, F32, NDArray[np.bool_]]:
+        """Give each question's probability, threshold, and whether it is too near that to tell.
+
+        `best[q]` are the largest ratings among its candidates.
+        """
+        known = self.decision[clause]
+        odds = (known[:, :RATINGS] * best).sum(1) + known[:, RATINGS]
+        threshold = known[:, RATINGS + 1]
         near = np.abs(odds - threshold) < self.abstain_within
-        return 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(-threshold)), near
+        return _chance(odds), _chance(threshold), near
 
     def _examine(self, shown: Sequence[Passage]) -> F32:
         if not shown:

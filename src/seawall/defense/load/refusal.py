@@ -6,7 +6,7 @@ from seawall.defense.load.bulkhead import Refused
 from seawall.foundation.errors import Rejected
 
 
-class Overloaded(Rejected, ConcurrencyLimitExceeded, ModelUnavailableError):  # noqa: N818  as Rejected
+class Overloaded(Rejected, ConcurrencyLimitExceeded, ModelUnavailableError):
     """Work was not started for want of room; a `FallbackModel` moves on by itself.
 
     Not a ModelOverloadedError: that one says the provider spoke, and here nobody asked it.

@@ -6,7 +6,7 @@ from seawall.defense.resilience.breaker import Refusal
 from seawall.foundation.errors import Rejected
 
 
-class CircuitOpen(Rejected, ModelUnavailableError):  # noqa: N818  as Rejected
+class CircuitOpen(Rejected, ModelUnavailableError):
     """A call was not made, because its dependency failed or dragged lately; a `FallbackModel` moves on by
     itself.
     """

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
-from seawall.foundation.transaction import Transaction
 from seawall.foundation.errors import StoreError
 from seawall.foundation.events import Event, TransactionFinished
 from seawall.foundation.storage.sqlite import open_sqlite
+from seawall.foundation.transaction import Transaction
 
 _LIST_FIELDS = ("verdicts", "attempts")
 _metadata = sa.MetaData()
@@ -137,7 +138,7 @@ class Ledger:
         try:
             with self._engine.begin() as connection:
                 connection.execute(sa.insert(_ledger), [_to_row(transaction) for transaction in group])
-        except sa.exc.SQLAlchemyError as error:
+        except SQLAlchemyError as error:
             return type(error).__name__
         return None
 
