@@ -15,8 +15,8 @@ MAX_SPANS = 3
 def assemble(prepared: Prepared, reading: Reading, playbook: Playbook) -> ContractReview:
     """Check every quotation against the document, and judge what stands.
 
-    A clause the model did not answer is abstained, never absent. A clause whose evidence is quotations that
-    are not in the document is abstained as well, whatever the model's confidence.
+    A clause the model did not answer is abstained, never absent. A clause said to be present without evidence, or
+    with no quotation that is in the document, is abstained as well, whatever the model's confidence.
     """
     passages = {passage.id: passage for passage in prepared.passages}
     answers = {answer.clause: answer for answer in reading.clauses}
@@ -49,12 +49,12 @@ def _finding(
         spans = tuple(_spans((), candidates, passages))
         return Finding(clause=clause, present=False, score=0.5, abstained=True, spans=spans)
     failed = _failed(answer.evidence, passages)
-    only_failed = answer.present and failed > 0 and failed == len(answer.evidence)
+    unfounded = answer.present and not _stands(answer.evidence, passages)
     return Finding(
         clause=clause,
         present=answer.present,
         score=answer.confidence,
-        abstained=answer.abstained or only_failed,
+        abstained=answer.abstained or unfounded,
         spans=tuple(_spans(answer.evidence, candidates, passages)),
         failed_quotes=failed,
     )
@@ -68,14 +68,13 @@ def _nda_answer(
         return NdaAnswer(
             id=id_, hypothesis=HYPOTHESES[id_], label="NotMentioned", score=0.5, abstained=True, spans=spans
         )
-    failed = _failed(answer.evidence, passages)
-    only_failed = answer.label != "NotMentioned" and failed > 0 and failed == len(answer.evidence)
+    unfounded = answer.label != "NotMentioned" and not _stands(answer.evidence, passages)
     return NdaAnswer(
         id=id_,
         hypothesis=HYPOTHESES[id_],
         label=answer.label,
         score=answer.confidence,
-        abstained=answer.abstained or only_failed,
+        abstained=answer.abstained or unfounded,
         spans=tuple(_spans(answer.evidence, candidates, passages)),
     )
 
@@ -91,6 +90,12 @@ def _locate(evidence: Evidence, passages: dict[str, Passage]) -> Span | None:
         return None
     start, end = found
     return Span(start=passage.start + start, end=passage.start + end, quote=passage.text[start:end])
+
+
+def _stands(evidence: Sequence[Evidence], passages: dict[str, Passage]) -> bool:
+    """Whether an answer has something to stand on: of the quotations one, or, where nothing is quoted, a passage."""
+    claims = [item for item in evidence if item.quote] or evidence
+    return any(_locate(item, passages) is not None for item in claims)
 
 
 def _failed(evidence: Sequence[Evidence], passages: dict[str, Passage]) -> int:

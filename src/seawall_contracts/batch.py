@@ -32,7 +32,7 @@ from seawall_contracts.agent import build_agent, build_policy
 from seawall_contracts.job import Desk, JobResult
 from seawall_contracts.local_model import NAME as LOCAL_NAME
 from seawall_contracts.local_model import LocalModel
-from seawall_contracts.outputs.results import ResultsFile, Row, failed_row, json_safe, reviewed_row
+from seawall_contracts.outputs.results import ResultsFile, Row, failed_row, reviewed_rows
 from seawall_contracts.plan import Plan, make_plan
 from seawall_contracts.playbooks import load_playbook
 from seawall_contracts.workers import Workers
@@ -77,18 +77,15 @@ class Progress:
         return self.reviewed + self.failed
 
     def count(self, row: Row) -> None:
-        """Take a row into the totals; a copy of a contract already reviewed costs nothing again."""
-        if row["status"] == "failed":
+        """Take a row into the totals."""
+        if row.error is not None:
             self.failed += 1
             return
         self.reviewed += 1
-        if row["duplicate_of"] is not None:
-            return
-        spent = row["transaction"]
         if self.cost_usd is not None:
-            self.cost_usd = None if spent["cost_usd"] is None else self.cost_usd + Decimal(str(spent["cost_usd"]))
-        self.tokens_sent += spent["input_tokens"]
-        self.tokens_whole_documents += spent["tokens_whole_document"]
+            self.cost_usd = None if row.cost_usd is None else self.cost_usd + Decimal(str(row.cost_usd))
+        self.tokens_sent += row.input_tokens
+        self.tokens_whole_documents += row.tokens_whole_document
 
 
 class Run:
@@ -171,8 +168,8 @@ class Run:
         recorded = await engine.recorded()
         unfinished: list[str] = []
         async for key, result in engine.results([key for key in plan.files if key in recorded]):
-            job = JobResult.model_validate(result)
-            if job.review is None:
+            job = JobResult.from_json(result)
+            if job.body is None:
                 unfinished.append(key)
                 continue
             rows = _rows_of(job, plan.files[key])
@@ -188,7 +185,7 @@ class Run:
             if done.error is not None:
                 yield [failed_row(file, None, done.error) for file in plan.files[done.key]]
                 continue
-            job = JobResult.model_validate(done.result)
+            job = JobResult.from_json(done.result)
             self._measure(job)
             yield _rows_of(job, plan.files[done.key])
 
@@ -221,14 +218,12 @@ def _work(desk: Desk) -> Work:
     async def work(_key: str, payload: Json) -> Json:
         job = cast("dict[str, str]", payload)
         result = await desk.review(job["path"], job["sha256"])
-        return result.model_dump(mode="json")
+        return result.to_json()
 
     return work
 
 
 def _rows_of(job: JobResult, files: list[str]) -> list[Row]:
-    first, *copies = files
-    if job.review is None or job.transaction is None:
+    if job.body is None or job.transaction is None:
         return [failed_row(file, job.sha256, job.error or "no result was recorded; run again") for file in files]
-    row = reviewed_row(first, job.sha256, job.review, job.transaction)
-    return [row, *(row | {"file": json_safe(copy), "duplicate_of": json_safe(first)} for copy in copies)]
+    return reviewed_rows(files, job.body, job.transaction)

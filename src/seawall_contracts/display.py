@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seawall_contracts import batch
+from seawall_contracts.outputs.results import Row
 
 
 class RateColumn(ProgressColumn):
@@ -65,11 +66,11 @@ class Display:
         """Stop drawing."""
         self._bar.__exit__(kind, error, trace)
 
-    def advance(self, row: Mapping[str, Any]) -> None:
+    def advance(self, row: Row) -> None:
         """Count one row."""
         counts = self._counts
-        if row["status"] == "failed":
-            self._console.print(f"[red]failed[/] {escape(repr(row['file']))}: {escape(row['error'])}", soft_wrap=True)
+        if row.error is not None:
+            self._console.print(f"[red]failed[/] {escape(repr(row.file))}: {escape(row.error)}", soft_wrap=True)
         cost = "cost unknown" if counts.cost_usd is None else f"${counts.cost_usd:.2f}"
         failures = f"{counts.failed} failed" if counts.failed else ""
         self._bar.update(self._task, total=counts.total, completed=counts.done, cost=cost, failures=failures)

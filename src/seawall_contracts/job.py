@@ -2,34 +2,51 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict
 from pydantic_ai.exceptions import AgentRunError
 
-from seawall import Hardened, HardenedResult, Principal, Rejected, Transaction
+from seawall import Hardened, HardenedResult, Json, Principal, Rejected, Transaction
 from seawall_contracts.assembly import assemble
 from seawall_contracts.documents import DocumentError
+from seawall_contracts.outputs.results import row_body
 from seawall_contracts.playbooks import Playbook, select_playbook
 from seawall_contracts.preparation import Prepared, prepare
 from seawall_contracts.reading import Reading, write_prompt
-from seawall_contracts.schema import ContractReview, ReviewTransaction
+from seawall_contracts.schema import ReviewTransaction
 from seawall_contracts.workers import OutOfTime, WorkerDied, Workers
 
 _PATIENCE = 120.0
 
 
-class JobResult(BaseModel):
-    """What came of one contract: a review and what it cost, or an error to show. `final` failures are the document's own."""
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What came of one contract, plain enough to be recorded.
 
-    model_config = ConfigDict(frozen=True)
+    `body` is its row as JSON (see `row_body`), or None where `error` says why there is none. Of `transaction` the
+    record keeps what a run adds up.
+    """
 
     sha256: str
-    review: ContractReview | None = None
+    body: str | None = None
     error: str | None = None
-    final: bool = True
     transaction: ReviewTransaction | None = None
     peak_rss_mb: float = 0.0
+
+    def to_json(self) -> Json:
+        """Return the record."""
+        spent = None if self.transaction is None else self.transaction.model_dump(mode="json")
+        plain: dict[str, Json] = {name: getattr(self, name) for name in ("sha256", "body", "error", "peak_rss_mb")}
+        return {**plain, "transaction": spent}
+
+    @classmethod
+    def from_json(cls, record: Json) -> "JobResult":
+        """Read a record back; TypeError or ValidationError where it is none."""
+        fields = dict(cast("dict[str, Any]", record))
+        spent = fields.pop("transaction")
+        return cls(**fields, transaction=None if spent is None else ReviewTransaction.model_validate(spent))
 
 
 class Desk:
@@ -58,19 +75,20 @@ class Desk:
         try:
             prepared = await self._workers.run(prepare, path, self._texts, nda=self._nda())
             if prepared.sha256 != sha256:
-                return JobResult(sha256=sha256, final=False, error="changed while it was being read; run the review again")
+                return JobResult(sha256=sha256, error="changed while it was being read; run the review again")
             result = await self._ask(prepared)
         except DocumentError as error:
             return JobResult(sha256=sha256, error=str(error))
         except (OutOfTime, WorkerDied) as error:
-            return JobResult(sha256=sha256, final=False, error=str(error))
+            return JobResult(sha256=sha256, error=str(error))
         except Rejected as error:
-            return JobResult(sha256=sha256, final=False, error=f"refused by {error.by}: {error}")
+            return JobResult(sha256=sha256, error=f"refused by {error.by}: {error}")
         except AgentRunError as error:
-            return JobResult(sha256=sha256, final=False, error=f"the model failed ({type(error).__name__}); run again")
+            return JobResult(sha256=sha256, error=f"the model failed ({type(error).__name__}); run again")
         review = assemble(prepared, result.output, self._playbook(prepared.facts.document_type))
         transaction = review_transaction(result.transaction, prepared, time.perf_counter() - started)
-        return JobResult(sha256=sha256, review=review, transaction=transaction, peak_rss_mb=prepared.peak_rss_mb)
+        body = row_body(sha256, review, transaction)
+        return JobResult(sha256=sha256, body=body, transaction=transaction, peak_rss_mb=prepared.peak_rss_mb)
 
     async def _ask(self, prepared: Prepared) -> HardenedResult[Reading]:
         """Ask the agent; when refused for a while, wait as long as told and ask again, a bounded time in all."""
@@ -98,7 +116,7 @@ def review_transaction(row: Transaction, prepared: Prepared, seconds: float) -> 
     """Show a ledger row in a review; `seconds` covers reading the document too."""
     return ReviewTransaction(
         id=row.id,
-        cost_usd=row.cost_usd,
+        cost_usd=None if row.cost_usd is None else float(row.cost_usd),
         input_tokens=row.input_tokens,
         output_tokens=row.output_tokens,
         tokens_whole_document=prepared.tokens,

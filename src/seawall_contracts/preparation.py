@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 from seawall.agents import Block
@@ -22,8 +23,9 @@ ADDRESSED = "text addressed to the reviewer"
 HIDDEN = "text hidden from the reader"
 WITHHELD = "[withheld: text addressed to the reviewer]"
 _ALERT_SPANS = 20
+_SCANS = 8
 # A passage that is the clause with less than this probability is not shown to a model, unless it is the best there is.
-_HOPELESS = 0.01
+_HOPELESS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ def prepare(path: str, texts: str, *, nda: bool | None) -> Prepared:
     clauses = _retriever().retrieve(text, segments)
     asks_nda = facts.document_type == "nda" if nda is None else nda
     hypotheses = _nda_retriever().retrieve(text, segments) if asks_nda else {}
-    addressed = tuple((hit.start, hit.end) for hit in find_injection(text, "document"))
+    addressed = _addressed(text)
+    said = _one_line("\n".join(text[start:end] for start, end in addressed))
     wanted = sorted({found.segment for group in (clauses, hypotheses) for best in group.values() for found in best})
     return Prepared(
         sha256=document.sha256,
@@ -98,7 +101,7 @@ def prepare(path: str, texts: str, *, nda: bool | None) -> Prepared:
         facts=facts,
         alerts=_alerts(document, addressed),
         withheld=addressed,
-        passages=tuple(_passage(text, number, segments[number]) for number in wanted),
+        passages=tuple(_passage(text, number, segments[number], said) for number in wanted),
         clauses={name: _named(best) for name, best in clauses.items()},
         hypotheses={name: _named(best) for name, best in hypotheses.items()},
         seconds=time.perf_counter() - started,
@@ -116,8 +119,40 @@ def _nda_retriever() -> NdaRetriever:
     return NdaRetriever.load()
 
 
-def _passage(text: str, number: int, found: Segment) -> Passage:
-    return Passage(f"P{number}", found.start, found.end, found.heading, text[found.start : found.end])
+def _addressed(text: str) -> tuple[tuple[int, int], ...]:
+    """Find the stretches addressed to the reviewer, in order of place, none overlapping another."""
+    found: list[tuple[int, int]] = []
+    for _ in range(_SCANS):
+        hits = [(hit.start, hit.end) for hit in find_injection(text, "document")]
+        if not hits:
+            break
+        # What is taken out may have swallowed the beginning of what comes after it: look again without it.
+        kept = [text[end:start] for (_, end), (start, _) in pairwise([(0, 0), *hits, (len(text), 0)])]
+        blanks = ["\n" * (end - start) for start, end in hits]
+        text = "".join(part for pair in zip_longest(kept, blanks, fillvalue="") for part in pair)
+        found += hits
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(found):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return tuple(merged)
+
+
+def _passage(text: str, number: int, found: Segment, said: str) -> Passage:
+    # A heading stands in the prompt outside the text that `_withhold` cuts, also over passages it is inherited by.
+    heading = "" if said and _tainted(found.heading, said) else found.heading
+    return Passage(f"P{number}", found.start, found.end, heading, text[found.start : found.end])
+
+
+def _tainted(heading: str, said: str) -> bool:
+    line = _one_line(heading)
+    return bool(line) and (line in said or bool(find_injection(line, "document")))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _hopeful(best: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:

@@ -92,8 +92,9 @@ def write_prompt(questions: Questions) -> str:
 def parse_prompt(prompt: str) -> Questions:
     """Read `write_prompt` back; ValueError where the prompt is not one."""
     passages = tuple(unfence(prompt))
-    tail = prompt.rpartition("\nClause questions:\n")[2]
-    if tail == prompt:
+    # The part may be empty and end the prompt: with its line's end it is still the last such line, never a passage's.
+    _, marker, tail = f"{prompt}\n".rpartition("\nClause questions:\n")
+    if not marker:
         raise ValueError("the local reviewer answers only prompts made by write_prompt: no 'Clause questions:' found")
     clauses, _, hypotheses = tail.partition("\nHypotheses:\n")
     return Questions(passages, _parse_hints(clauses), _parse_hints(hypotheses))

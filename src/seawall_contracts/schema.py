@@ -5,7 +5,6 @@ A score is a calibrated probability, 0 to 1.
 """
 
 from datetime import date
-from decimal import Decimal
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -120,7 +119,7 @@ class ReviewTransaction(Frozen):
     """What the review of one contract cost: seconds, tokens, and dollars (None means unknown, never zero)."""
 
     id: str
-    cost_usd: Decimal | None
+    cost_usd: float | None
     input_tokens: int = 0
     output_tokens: int = 0
     tokens_whole_document: int = 0
@@ -144,3 +143,24 @@ class ContractReview(Frozen):
     risk: Risk
     route: Route
     reasons: tuple[str, ...] = ()
+
+
+class ReviewedRow(Frozen):
+    """A row of `results.jsonl` for a contract that was reviewed, but for `file` and `duplicate_of`, which differ by copy."""
+
+    sha256: str
+    status: Literal["reviewed"] = "reviewed"
+    error: None = None
+    document_type: str
+    title: str
+    parties: tuple[Party, ...]
+    governing_law: str | None
+    facts: Facts
+    findings: tuple[Finding, ...]
+    nda: tuple[NdaAnswer, ...]
+    alerts: tuple[Alert, ...]
+    playbook: PlaybookVerdict
+    risk: Risk
+    route: Route
+    reasons: tuple[str, ...]
+    transaction: ReviewTransaction

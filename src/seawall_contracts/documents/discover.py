@@ -10,6 +10,7 @@ from pathlib import Path
 
 ENDINGS = frozenset({".txt", ".md", ".pdf", ".docx"})
 _CONVERTIBLE = frozenset({".doc", ".rtf", ".odt", ".pages", ".docm", ".dotx"})
+_Identity = tuple[int, int, str]
 _PLAIN_ENDING = re.compile(r"\.[A-Za-z0-9]{1,10}")
 
 
@@ -35,7 +36,7 @@ def discover(paths: Sequence[str]) -> Iterator[Source | Failure]:
     its ending is not one we read. One real path comes once, however often it is named or linked to (hard links are
     files of their own). What does not exist, a glob without a match, and a folder that cannot be opened are Failures.
     """
-    seen: set[str] = set()
+    seen: set[_Identity] = set()
     for named in paths:
         if not named:
             yield Failure(Path(named), "the name is empty; name a file, a folder or a pattern")
@@ -63,22 +64,22 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") and part not in {".", ".."} for part in path.parts)
 
 
-def _walk(named: Path, seen: set[str]) -> Iterator[Source | Failure]:
+def _walk(named: Path, seen: set[_Identity]) -> Iterator[Source | Failure]:
     # A stack, not recursion: folders may be nested deeper than Python's calls.
     waiting = [(named, True)]
     while waiting:
         path, is_named = waiting.pop()
         try:
-            mode = path.stat().st_mode
+            found = path.stat()
         except (OSError, ValueError) as error:
             if is_named or path.suffix.lower() in ENDINGS or _is_link(path):
                 yield Failure(path, _why_not(path, error))
             continue
-        is_folder = stat.S_ISDIR(mode)
+        is_folder = stat.S_ISDIR(found.st_mode)
         if not is_folder and path.suffix.lower() not in ENDINGS:
             if is_named:
                 yield Failure(path, _other_ending(path.suffix))
-        elif _is_new(path, seen):
+        elif _is_new(path, found, seen):
             if not is_folder:
                 yield Source(path)
                 continue
@@ -90,11 +91,17 @@ def _walk(named: Path, seen: set[str]) -> Iterator[Source | Failure]:
             waiting += [(entry, False) for entry in reversed(entries)]
 
 
-def _is_new(path: Path, seen: set[str]) -> bool:
-    real = os.path.realpath(path)
-    if real in seen:
+def _is_new(path: Path, found: os.stat_result, seen: set[_Identity]) -> bool:
+    """Whether this real file or folder has not come before; two hard links to a file are two files."""
+    identity: _Identity = (found.st_dev, found.st_ino, "")
+    if not stat.S_ISDIR(found.st_mode):
+        # Not the whole real path: working that out takes quadratic time in deep folders.
+        real = Path(os.path.realpath(path)) if _is_link(path) else path
+        folder = real.parent.stat()
+        identity = (folder.st_dev, folder.st_ino, real.name)
+    if identity in seen:
         return False
-    seen.add(real)
+    seen.add(identity)
     return True
 
 

@@ -5,12 +5,12 @@ Both of python-docx's XML parsers are set not to resolve entities; so is ours fo
 
 import io
 from collections.abc import Iterator
-from typing import Any, cast
+from importlib import import_module
+from typing import Any
 
 from docx import Document
 from docx.opc.exceptions import OpcError
 from docx.opc.package import OpcPackage
-from lxml import etree
 
 from seawall_contracts.documents.archive import ARCHIVE_FAULTS, broken, check_archive
 from seawall_contracts.documents.limits import Limits
@@ -18,7 +18,7 @@ from seawall_contracts.documents.looks import Look, Styles, W, cell_paper, track
 from seawall_contracts.documents.parts import Part
 
 # lxml comes without types.
-_lxml = cast("Any", etree)
+_lxml: Any = import_module("lxml.etree")
 _P, _TC, _TR, _TBL = f"{W}p", f"{W}tc", f"{W}tr", f"{W}tbl"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _NOTES = ("footnotes", "endnotes", "comments")

@@ -5,21 +5,46 @@ from seawall_contracts.facts.kind import read_kind
 from seawall_contracts.facts.law import read_law
 from seawall_contracts.facts.parties import read_parties
 from seawall_contracts.facts.values import read_values
-from seawall_contracts.schema import Facts
+from seawall_contracts.schema import Fact, Facts, Party, Span
+
+# The rules know one blank and no lone surrogates; each replacement is one character long, so that offsets hold.
+_PLAIN = {ord(sign): " " for sign in "\u00a0\u2002\u2003\u2007\u2009\u202f\u3000"}
 
 
 def read_facts(text: str) -> Facts:
     """Read what rules can tell; whatever they cannot is left empty. Linear in the length of the text."""
-    title, kind, score = read_kind(text)
-    law, law_facts = read_law(text)
-    effective, expiration, dates = read_dates(text)
+    plain = _plain(text)
+    title, kind, score = read_kind(plain)
+    law, law_facts = read_law(plain)
+    effective, expiration, dates = read_dates(plain)
     return Facts(
         document_type=kind,
         document_type_score=score,
         title=title,
-        parties=read_parties(text),
+        parties=tuple(_party(text, party) for party in read_parties(plain)),
         governing_law=law,
         effective_date=effective,
         expiration_date=expiration,
-        facts=(*law_facts, *dates, *read_values(text)),
+        facts=tuple(_fact(text, fact) for fact in (*law_facts, *dates, *read_values(plain))),
     )
+
+
+def _plain(text: str) -> str:
+    if text.isascii():
+        return text
+    # A lone surrogate becomes one question mark.
+    return text.translate(_PLAIN).encode("utf-8", "replace").decode()
+
+
+def _span(text: str, span: Span) -> Span:
+    """Quote the document itself, where the rules read a plainer copy of it."""
+    quote = text[span.start : span.end]
+    return span if quote == span.quote else Span(start=span.start, end=span.end, quote=quote)
+
+
+def _fact(text: str, fact: Fact) -> Fact:
+    return fact.model_copy(update={"span": _span(text, fact.span)})
+
+
+def _party(text: str, party: Party) -> Party:
+    return party if party.span is None else party.model_copy(update={"span": _span(text, party.span)})

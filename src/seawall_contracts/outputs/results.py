@@ -2,45 +2,61 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
-from seawall_contracts.schema import ContractReview, ReviewTransaction
-
-Row = dict[str, Any]
+from seawall_contracts.schema import ContractReview, ReviewedRow, ReviewTransaction
 
 
-def reviewed_row(file: str, sha256: str, review: ContractReview, transaction: ReviewTransaction) -> Row:
-    """Make the results row of a reviewed contract; see the README for the fields."""
-    data = review.model_dump(mode="json")
-    facts = cast("dict[str, Any]", data["facts"])
-    cost = transaction.model_dump(mode="json")
-    cost["cost_usd"] = None if transaction.cost_usd is None else float(transaction.cost_usd)
-    return {
-        "file": json_safe(file),
-        "sha256": sha256,
-        "status": "reviewed",
-        "error": None,
-        "document_type": facts["document_type"],
-        "title": facts["title"],
-        "parties": facts["parties"],
-        "governing_law": facts["governing_law"],
-        **data,
-        "transaction": cost,
-        "duplicate_of": None,
-    }
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of `results.jsonl` as it is counted and written: `line` is its JSON object. A copy has cost nothing."""
+
+    file: str
+    line: str
+    error: str | None = None
+    cost_usd: float | None = 0.0
+    input_tokens: int = 0
+    tokens_whole_document: int = 0
+
+
+def row_body(sha256: str, review: ContractReview, transaction: ReviewTransaction) -> str:
+    """Write what a reviewed contract's row says but for its file name, as a JSON object."""
+    facts = review.facts
+    # Every part is a validated model already, and there are many: validating them once more would cost a millisecond.
+    row = ReviewedRow.model_construct(
+        sha256=sha256,
+        document_type=facts.document_type,
+        title=facts.title,
+        parties=facts.parties,
+        governing_law=facts.governing_law,
+        **{name: getattr(review, name) for name in ContractReview.model_fields},
+        transaction=transaction,
+    )
+    return row.model_dump_json()
+
+
+def reviewed_rows(files: Sequence[str], body: str, transaction: ReviewTransaction) -> list[Row]:
+    """Make the rows of one reviewed document: the first file's with its cost, a free one for each copy."""
+    first, *copies = (json_safe(file) for file in files)
+    spent = (transaction.cost_usd, transaction.input_tokens, transaction.tokens_whole_document)
+    return [
+        Row(first, _line(first, body, None), None, *spent),
+        *(Row(copy, _line(copy, body, first)) for copy in copies),
+    ]
 
 
 def failed_row(file: str, sha256: str | None, error: str) -> Row:
-    """Make the results row of a file that could not be reviewed."""
-    return {
-        "file": json_safe(file),
-        "sha256": sha256,
-        "status": "failed",
-        "error": error,
-        "duplicate_of": None,
-    }
+    """Make the row of a file that could not be reviewed."""
+    body = json.dumps({"sha256": sha256, "status": "failed", "error": error}, ensure_ascii=False)
+    return Row(json_safe(file), _line(json_safe(file), body, None), error)
+
+
+def _line(file: str, body: str, duplicate_of: str | None) -> str:
+    head = json.dumps(file, ensure_ascii=False)
+    return f'{{"file":{head},{body[1:-1]},"duplicate_of":{json.dumps(duplicate_of, ensure_ascii=False)}}}'
 
 
 def json_safe(name: str) -> str:
@@ -60,10 +76,10 @@ class ResultsFile:
     def append(self, rows: Iterable[Row]) -> None:
         """Write rows and hand them to the operating system."""
         for row in rows:
-            # A lone surrogate (a garbled title, say) is written as its JSON escape.
-            line = (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+            # A lone surrogate (in a garbled name, say) is written as its JSON escape.
+            line = (row.line + "\n").encode("utf-8", "backslashreplace")
             self._file.write(line)
-            self._places.append((row["file"], self._end, len(line)))
+            self._places.append((row.file, self._end, len(line)))
             self._end += len(line)
         self._file.flush()
 
@@ -79,7 +95,7 @@ class ResultsFile:
         aside.replace(self._path)
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Read rows back, one at a time."""
     with path.open(encoding="utf-8") as lines:
         for line in lines:
