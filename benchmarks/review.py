@@ -1,7 +1,9 @@
 """What the tiers and durability cost: the whole review against the bare reviewer, on the same documents.
 
-`python -m benchmarks.review DIR [--workers N]`. Bare is the same reading, retrieving, answering and judging
-in the same number of processes, with no guard, no limit, no pseudonym, no ledger, no durable record.
+`python -m benchmarks.review DIR [--workers N]`. Bare is the same reading, retrieving, answering and judging in the same
+number of processes: no typed agent, no guard round it, no limit, no pseudonym, no ledger, no durable record. It keeps what the
+review itself finds in the document (text addressed to the reviewer among it) and writes no results. Measured before and
+after the whole stack, and averaged, because the speed of a shared machine drifts.
 """
 
 import argparse
@@ -44,7 +46,7 @@ def measure_bare(folder: str, workers: int) -> float:
     plan = make_plan([folder], lambda sha256: sha256)
     paths = [files[0] for files in plan.files.values()]
     context = get_context("forkserver")
-    context.set_forkserver_preload(["seawall_contracts.local_model"])
+    context.set_forkserver_preload(["seawall_contracts.worker_desk"])
     with tempfile.TemporaryDirectory() as texts:
         started = time.perf_counter()
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
@@ -67,13 +69,16 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     asked = parser.parse_args()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    before = measure_bare(asked.folder, asked.workers)
     whole = measure_whole(asked.folder, asked.workers)
-    bare_rate = measure_bare(asked.folder, asked.workers)
+    after = measure_bare(asked.folder, asked.workers)
+    bare_rate = 2 / (1 / before + 1 / after)
     result = {
         "contracts": whole["contracts"],
         "workers": asked.workers,
         "whole_stack_contracts_per_second": round(whole["contracts_per_second"], 2),
         "bare_contracts_per_second": round(bare_rate, 2),
+        "bare_before_and_after": [round(before, 2), round(after, 2)],
         "ratio": round(whole["contracts_per_second"] / bare_rate, 3),
         "peak_rss_mb": whole["peak_rss_mb"],
     }

@@ -18,7 +18,7 @@ from seawall.edge.local import local_principal, open_keyring
 from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.economics.ledger import Ledger
 from seawall.foundation.errors import ConfigError, Rejected, SeawallError, StoreError
-from seawall.foundation.events import EventBus
+from seawall.foundation.events import Event, EventBus, TransactionFinished
 from seawall.foundation.principal import Principal
 from seawall.foundation.transaction import Transaction
 from seawall.orchestration import AlreadyRunning, DbosEngine, Engine, Json, Work, run_batch
@@ -31,6 +31,7 @@ __all__ = [
     "ConfigError",
     "DbosEngine",
     "Engine",
+    "Event",
     "EventBus",
     "GuardBlocked",
     "Hardened",
@@ -47,6 +48,7 @@ __all__ = [
     "SeawallError",
     "StoreError",
     "Transaction",
+    "TransactionFinished",
     "Work",
     "guards",
     "harden",

@@ -7,6 +7,7 @@ from seawall import Bulkhead, CircuitBreaker, Policy, RateLimit, guards
 from seawall_contracts.reading import INSTRUCTIONS, Reading
 
 NAME = "contract-reviewer"
+_PER_SECOND = 200
 
 
 def build_agent(model: Model | str) -> Agent[None, Reading]:
@@ -14,15 +15,18 @@ def build_agent(model: Model | str) -> Agent[None, Reading]:
     return Agent(model, output_type=Reading, instructions=INSTRUCTIONS, name=NAME, retries=1, defer_model_check=True)
 
 
-def build_policy(*, concurrency: int, fallbacks: tuple[Model | str, ...] = (), retention: str = "30d") -> Policy:
+def build_policy(
+    *, concurrency: int, fallbacks: tuple[Model | str, ...] = (), retention: str = "30d", processes: int = 1
+) -> Policy:
     """Make the policy of a batch review by one person on one machine.
 
-    The rate is what one person's batch may use of a tenant's share; a batch that is refused waits as long as
-    it is told to and goes on.
+    The rate is what one person's batch may use of a tenant's share, divided by the processes that count apart; a
+    batch that is refused waits as long as it is told to and goes on.
     """
+    share = -(-_PER_SECOND // processes)
     return Policy(
         guards=(guards.size("2 MB"), guards.injection(context="document"), guards.pseudonymise()),
-        limits=(RateLimit(100, per="1s", key="subject"), RateLimit(200, per="1s", key="tenant")),
+        limits=(RateLimit(share, per="1s", key="subject"), RateLimit(2 * share, per="1s", key="tenant")),
         breaker=CircuitBreaker(failure_rate=0.5, slow_call="60s", window="60s", minimum_calls=10, open_for="10s"),
         bulkhead=Bulkhead(concurrency=concurrency, queue=256, max_wait="120s"),
         fallbacks=fallbacks,

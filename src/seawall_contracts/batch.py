@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import resource
-import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -14,14 +13,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
-from pydantic_ai.models import Model, infer_model
+from pydantic_ai.models import infer_model
 
 from seawall import (
     DbosEngine,
     EventBus,
     Json,
-    Keyring,
     Ledger,
+    TransactionFinished,
     Work,
     harden,
     local_principal,
@@ -29,15 +28,17 @@ from seawall import (
     run_batch,
 )
 from seawall_contracts.agent import build_agent, build_policy
-from seawall_contracts.job import Desk, JobResult
+from seawall_contracts.job import Desk, JobResult, Terms
 from seawall_contracts.local_model import NAME as LOCAL_NAME
 from seawall_contracts.local_model import LocalModel
 from seawall_contracts.outputs.results import ResultsFile, Row, failed_row, reviewed_rows
 from seawall_contracts.plan import Plan, make_plan
 from seawall_contracts.playbooks import load_playbook
-from seawall_contracts.workers import Workers
+from seawall_contracts.worker_desk import open_workers, review_here
+from seawall_contracts.workers import OutOfTime, WorkerDied, Workers
 
 BUILT_IN = ("nda", "msa")
+_REMOTE_CALLS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +111,22 @@ class Run:
         state = options.out / ".seawall"
         texts = options.out / "text"
         if options.fresh:
-            shutil.rmtree(state, ignore_errors=True)
+            DbosEngine.clear(state)
         texts.mkdir(parents=True, exist_ok=True)
         keyring = open_keyring(options.master_key)
         async with AsyncExitStack() as resources:
-            workers = Workers(options.workers)
+            terms = Terms(
+                self.playbooks, self.force, texts, options.retention, options.workers, options.master_key
+            )
+            workers = open_workers(options.workers, terms)
             resources.callback(workers.close)
             ledger = Ledger(state / "ledger.db")
             resources.callback(ledger.close)
             ledger.sweep()
-            desk = self._desk(workers, EventBus(ledger), keyring, texts)
+            events = EventBus(ledger)
+            work = _local_work(workers, events) if options.model == "local" else self._remote_work(workers, terms, events)
             engine = await resources.enter_async_context(
-                DbosEngine(state, _work(desk), keyring, retention=options.retention)
+                DbosEngine(state, work, keyring, retention=options.retention)
             )
             plan = await asyncio.to_thread(make_plan, options.paths, self._key)
             self.progress.total = len(plan.order)
@@ -139,6 +144,7 @@ class Run:
         """Return the contents of `run.json`."""
         counts, options = self.progress, self.options
         seconds = time.time() - counts.started
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return {
             "contracts": counts.total,
             "reviewed": counts.reviewed,
@@ -148,7 +154,7 @@ class Run:
             "seconds": round(seconds, 3),
             # Of this run: what earlier runs did is not credited to its speed.
             "contracts_per_second": round((counts.reviewed - counts.resumed) / seconds, 3),
-            "peak_rss_mb": round(counts.peak_rss_mb, 1),
+            "peak_rss_mb": round(max(counts.peak_rss_mb, own), 1),
             "cost_usd": None if counts.cost_usd is None else float(counts.cost_usd),
             "tokens_sent": counts.tokens_sent,
             "tokens_whole_documents": counts.tokens_whole_documents,
@@ -181,7 +187,7 @@ class Run:
         work: Iterator[tuple[str, Json]] = (
             (key, {"path": plan.files[key][0], "sha256": plan.sha256[key]}) for key in todo
         )
-        async for done in run_batch(engine, work, concurrency=2 * self.options.workers + 2, stop=self.stop):
+        async for done in run_batch(engine, work, concurrency=self._concurrency(), stop=self.stop):
             if done.error is not None:
                 yield [failed_row(file, None, done.error) for file in plan.files[done.key]]
                 continue
@@ -189,9 +195,12 @@ class Run:
             self._measure(job)
             yield _rows_of(job, plan.files[done.key])
 
+    def _concurrency(self) -> int:
+        # Enough that no worker waits for the main process, and no remote call for a worker.
+        return 2 * self.options.workers + (2 if self.options.model == "local" else _REMOTE_CALLS)
+
     def _measure(self, job: JobResult) -> None:
-        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        self.progress.peak_rss_mb = max(self.progress.peak_rss_mb, job.peak_rss_mb, own)
+        self.progress.peak_rss_mb = max(self.progress.peak_rss_mb, job.peak_rss_mb)
 
     def _key(self, sha256: str) -> str:
         """Name the work: the same document under the same playbooks and model is the same work."""
@@ -202,23 +211,35 @@ class Run:
     def _model_name(self) -> str:
         return LOCAL_NAME if self.options.model == "local" else self.options.model
 
-    def _desk(self, workers: Workers, events: EventBus, keyring: Keyring, texts: Path) -> Desk:
-        local = LocalModel(workers)
-        remote = self.options.model != "local"
-        model: Model = infer_model(self.options.model) if remote else local
-        concurrency = 16 if remote else 2 * workers.count
+    def _remote_work(self, workers: Workers, terms: Terms, events: EventBus) -> Work:
+        """Work at one desk in this process: what it waits for is far away, and one set of limits must see all of it."""
         policy = build_policy(
-            concurrency=concurrency, fallbacks=(local,) if remote else (), retention=self.options.retention
+            concurrency=_REMOTE_CALLS, fallbacks=(LocalModel(workers),), retention=terms.retention
         )
-        agent = harden(build_agent(model), policy, events=events, keyring=keyring)
-        return Desk(agent, workers, self.playbooks, local_principal(), texts=texts, force=self.force)
+        agent = harden(
+            build_agent(infer_model(self.options.model)), policy, events=events, keyring=open_keyring(terms.master_key)
+        )
+        desk = Desk(agent, workers, local_principal(), terms)
+
+        async def work(_key: str, payload: Json) -> Json:
+            job = cast("dict[str, str]", payload)
+            return (await desk.review(job["path"], job["sha256"])).to_json()
+
+        return work
 
 
-def _work(desk: Desk) -> Work:
+def _local_work(workers: Workers, events: EventBus) -> Work:
+    """Work at the workers' own desks; what they report goes into this process's event stream."""
+
     async def work(_key: str, payload: Json) -> Json:
         job = cast("dict[str, str]", payload)
-        result = await desk.review(job["path"], job["sha256"])
-        return result.to_json()
+        try:
+            record, transactions = await workers.run(review_here, job["path"], job["sha256"])
+        except (OutOfTime, WorkerDied) as error:
+            return JobResult(sha256=job["sha256"], error=str(error)).to_json()
+        for transaction in transactions:
+            events.publish(TransactionFinished(transaction))
+        return record
 
     return work
 

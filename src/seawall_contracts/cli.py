@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic_ai.exceptions import UserError
 from rich.console import Console
 
 from seawall import SeawallError
@@ -103,6 +104,6 @@ def main() -> None:
     """Run the command line; errors of our own are one line, not a traceback."""
     try:
         app()
-    except (SeawallError, PlaybookError) as error:
+    except (SeawallError, PlaybookError, UserError) as error:
         typer.echo(f"seawall-contracts: {error}", err=True)
         raise SystemExit(USAGE) from error

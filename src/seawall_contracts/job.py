@@ -16,7 +16,7 @@ from seawall_contracts.playbooks import Playbook, select_playbook
 from seawall_contracts.preparation import Prepared, prepare
 from seawall_contracts.reading import Reading, write_prompt
 from seawall_contracts.schema import ReviewTransaction
-from seawall_contracts.workers import OutOfTime, WorkerDied, Workers
+from seawall_contracts.workers import OutOfTime, Runner, WorkerDied
 
 _PATIENCE = 120.0
 
@@ -49,31 +49,42 @@ class JobResult:
         return cls(**fields, transaction=None if spent is None else ReviewTransaction.model_validate(spent))
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What every contract of a run is reviewed by: the playbooks by name, the one that is forced on all documents
+    (or None: by document type), where texts are kept, how long records are, and how many processes share the limits.
+    """
+
+    playbooks: dict[str, Playbook]
+    force: str | None
+    texts: Path
+    retention: str
+    processes: int
+    master_key: Path | None = None
+
+
 class Desk:
     """Reviews one document at a time, as often as asked, under one policy and for one principal."""
 
     def __init__(
         self,
         agent: Hardened[None, Reading],
-        workers: Workers,
-        playbooks: dict[str, Playbook],
+        runner: Runner,
         principal: Principal,
-        *,
-        texts: Path,
-        force: str | None,
+        terms: Terms,
     ) -> None:
         self._agent = agent
-        self._workers = workers
-        self._playbooks = playbooks
+        self._runner = runner
         self._principal = principal
-        self._texts = str(texts)
-        self._force = force
+        self._playbooks = terms.playbooks
+        self._texts = str(terms.texts)
+        self._force = terms.force
 
     async def review(self, path: str, sha256: str) -> JobResult:
         """Review the file at `path`; a document that cannot be reviewed gives a result with its error."""
         started = time.perf_counter()
         try:
-            prepared = await self._workers.run(prepare, path, self._texts, nda=self._nda())
+            prepared = await self._runner.run(prepare, path, self._texts, nda=self._nda())
             if prepared.sha256 != sha256:
                 return JobResult(sha256=sha256, error="changed while it was being read; run the review again")
             result = await self._ask(prepared)

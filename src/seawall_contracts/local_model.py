@@ -23,20 +23,20 @@ from seawall_contracts.reading import (
     Reading,
     parse_prompt,
 )
-from seawall_contracts.workers import Workers
+from seawall_contracts.workers import Runner
 
 NAME = "seawall-local-1"
 
 
 class LocalModel(Model):
-    """Answers `write_prompt` prompts with a `Reading`, in a worker process.
+    """Answers `write_prompt` prompts with a `Reading`, wherever the runner runs it.
 
     UnexpectedModelBehavior for any other prompt or output type: it is a reviewer, not a language model.
     """
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, runner: Runner) -> None:
         super().__init__()
-        self._workers = workers
+        self._runner = runner
 
     @property
     def model_name(self) -> str:
@@ -59,7 +59,7 @@ class LocalModel(Model):
         if len(tools) != 1:
             raise UnexpectedModelBehavior("the local reviewer answers one output type, `Reading`, by its output tool")
         prompt = _prompt(messages)
-        answer = await self._workers.run(read_prompt, prompt)
+        answer = await self._runner.run(read_prompt, prompt)
         return ModelResponse(
             parts=[ToolCallPart(tool_name=tools[0].name, args=answer)],
             usage=RequestUsage(
@@ -74,7 +74,7 @@ class LocalModel(Model):
 
 
 def read_prompt(prompt: str) -> str:
-    """Answer one prompt, in a worker process; a `Reading` as JSON."""
+    """Answer one prompt; a `Reading` as JSON."""
     questions = parse_prompt(prompt)
     passages = {block.id: Passage(block.id, block.title, block.text) for block in questions.passages}
     clauses = [

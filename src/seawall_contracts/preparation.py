@@ -3,7 +3,7 @@
 import os
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise, zip_longest
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from seawall.agents import Block
 from seawall.defense import find_injection
-from seawall_contracts.documents import Extracted, extract
+from seawall_contracts.documents import Extracted, Hidden, extract
 from seawall_contracts.facts import read_facts
 from seawall_contracts.finder.nda import NdaRetriever
 from seawall_contracts.finder.retriever import Candidate, Retriever
@@ -21,7 +21,7 @@ from seawall_contracts.schema import Alert, Facts, Span
 
 ADDRESSED = "text addressed to the reviewer"
 HIDDEN = "text hidden from the reader"
-WITHHELD = "[withheld: text addressed to the reviewer]"
+WITHHELD = "[withheld: text addressed to the reviewer, or hidden]"
 _ALERT_SPANS = 20
 _SCANS = 8
 # A passage that is the clause with less than this probability is not shown to a model, unless it is the best there is.
@@ -43,7 +43,8 @@ class Passage:
 class Prepared:
     """A document, read: what rules found in it, and what a model should be asked about it.
 
-    `withheld` are all stretches addressed to the reviewer, kept from every model; alerts show the first of them.
+    `withheld` are all stretches that are addressed to the reviewer or hidden from a reader of the page. They are kept
+    from every model; alerts show the first of them.
     """
 
     sha256: str
@@ -63,7 +64,7 @@ class Prepared:
         return estimate_tokens(self.characters)
 
     def questions(self) -> Questions:
-        """Return the questions: what was addressed to the reviewer is cut out of the passages, and what retrieval
+        """Return the questions: what is withheld is cut out of the passages, and what retrieval
         holds for hopeless stays at home, as it costs tokens and changes no answer.
         """
         clauses = {name: _hopeful(best) for name, best in self.clauses.items()}
@@ -92,15 +93,17 @@ def prepare(path: str, texts: str, *, nda: bool | None) -> Prepared:
     clauses = _retriever().retrieve(text, segments)
     asks_nda = facts.document_type == "nda" if nda is None else nda
     hypotheses = _nda_retriever().retrieve(text, segments) if asks_nda else {}
+    hidden = _hidden(document)
     addressed = _addressed(text)
-    said = _one_line("\n".join(text[start:end] for start, end in addressed))
+    withheld = _merged([*addressed, *((stretch.start, stretch.end) for stretch in hidden)])
+    said = _one_line("\n".join(text[start:end] for start, end in withheld))
     wanted = sorted({found.segment for group in (clauses, hypotheses) for best in group.values() for found in best})
     return Prepared(
         sha256=document.sha256,
         characters=len(text),
         facts=facts,
-        alerts=_alerts(document, addressed),
-        withheld=addressed,
+        alerts=_alerts(text, addressed, hidden),
+        withheld=withheld,
         passages=tuple(_passage(text, number, segments[number], said) for number in wanted),
         clauses={name: _named(best) for name, best in clauses.items()},
         hypotheses={name: _named(best) for name, best in hypotheses.items()},
@@ -119,6 +122,12 @@ def _nda_retriever() -> NdaRetriever:
     return NdaRetriever.load()
 
 
+def _hidden(document: Extracted) -> tuple[Hidden, ...]:
+    """Return what a reader of the page would not see; of a scan, whose recognised text lies invisible under its picture, nothing."""
+    unseen = sum(stretch.end - stretch.start for stretch in document.hidden)
+    return () if 2 * unseen > len(document.text) else document.hidden
+
+
 def _addressed(text: str) -> tuple[tuple[int, int], ...]:
     """Find the stretches addressed to the reviewer, in order of place, none overlapping another."""
     found: list[tuple[int, int]] = []
@@ -131,8 +140,12 @@ def _addressed(text: str) -> tuple[tuple[int, int], ...]:
         blanks = ["\n" * (end - start) for start, end in hits]
         text = "".join(part for pair in zip_longest(kept, blanks, fillvalue="") for part in pair)
         found += hits
+    return _merged(found)
+
+
+def _merged(stretches: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     merged: list[tuple[int, int]] = []
-    for start, end in sorted(found):
+    for start, end in sorted(stretches):
         if merged and start < merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
@@ -163,16 +176,15 @@ def _named(best: tuple[Candidate, ...]) -> tuple[tuple[str, float], ...]:
     return tuple((f"P{found.segment}", found.score) for found in best)
 
 
-def _alerts(document: Extracted, addressed: Sequence[tuple[int, int]]) -> tuple[Alert, ...]:
-    text = document.text
+def _alerts(text: str, addressed: Sequence[tuple[int, int]], hidden: Sequence[Hidden]) -> tuple[Alert, ...]:
     alerts: list[Alert] = []
     if addressed:
         spans = tuple(_span(text, start, end) for start, end in addressed[:_ALERT_SPANS])
         why = "the document speaks to whoever reviews it; this text was kept from the model and changed no verdict"
         alerts.append(Alert(kind=ADDRESSED, why=why, spans=spans))
-    if document.hidden:
-        spans = tuple(_span(text, hidden.start, hidden.end) for hidden in document.hidden[:_ALERT_SPANS])
-        why = "; ".join(sorted({hidden.why for hidden in document.hidden}))
+    if hidden:
+        spans = tuple(_span(text, stretch.start, stretch.end) for stretch in hidden[:_ALERT_SPANS])
+        why = f"{'; '.join(sorted({stretch.why for stretch in hidden}))}; it was kept from the model"
         alerts.append(Alert(kind=HIDDEN, why=why, spans=spans))
     return tuple(alerts)
 

@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing.connection import wait
 from types import FrameType
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,26 +29,46 @@ class OutOfTime(RuntimeError):
     """A call ran longer than its limit and was interrupted."""
 
 
+class Runner(Protocol):
+    """Something that runs a module-level function, here or elsewhere, and gives its result."""
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run it."""
+        ...
+
+
+class Inline:
+    """Runs at once, in this process: for code that is in a worker already."""
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run it."""
+        return function(*args, **kwargs)
+
+
 class Workers:
     """`count` processes that run module-level functions, each call for `limit_seconds` at most.
 
     A call whose process dies is tried once more in a process of its own, so that a document which kills its
-    reader cannot take its neighbours down. Workers die with the process that started them.
+    reader cannot take its neighbours down. Workers die with the process that started them. `prepare` is run once
+    in each before its first call.
     """
 
-    def __init__(self, count: int, *, limit_seconds: int = 120) -> None:
+    def __init__(self, count: int, *, limit_seconds: int = 120, prepare: Callable[[], None] | None = None) -> None:
         # One thread a process: the pool is the parallelism, and idle BLAS threads would fight over the cores.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         self.count = count
         self._limit = limit_seconds
+        self._prepare = prepare
         self._pool = self._new_pool(count)
 
     def _new_pool(self, count: int) -> ProcessPoolExecutor:
         # Forked from a small server process that has imported everything once and runs no threads: a fork of
         # this process would copy its threads and locks in whatever state they are.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["seawall_contracts.local_model"])
-        return ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker)
+        context.set_forkserver_preload(["seawall_contracts.worker_desk"])
+        return ProcessPoolExecutor(
+            count, mp_context=context, initializer=_start_worker, initargs=(self._prepare,)
+        )
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function in a worker; OutOfTime past the limit, WorkerDied if its process died twice."""
@@ -83,11 +103,13 @@ def _limited(limit: int, function: Callable[[], T]) -> T:
         signal.alarm(0)
 
 
-def _start_worker() -> None:
+def _start_worker(prepare: Callable[[], None] | None) -> None:
     # Ctrl-C goes to the whole foreground group; the main process decides when workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, _interrupt)
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    if prepare is not None:
+        prepare()
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import subprocess
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -203,9 +204,12 @@ def test_very_deep_folders_are_walked(tmp_path: Path) -> None:
             os.mkdir("d")  # noqa: PTH102
             os.chdir("d")
         Path("deep.txt").write_text("x")
+        os.chdir(here)
+        assert names(tmp_path) == ["deep.txt"]
     finally:
         os.chdir(here)
-    assert names(tmp_path) == ["deep.txt"]
+        # Nobody who recurses, and pytest does, can remove it again.
+        subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
 
 
 @pytest.mark.parametrize("text", ["One\r\ntwo\rthree\n", "\ufeffMarked.\n", "Ünïcode 📜\n", "\x0cpage\x0c\n"])

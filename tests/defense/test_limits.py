@@ -296,7 +296,7 @@ WRONG: list[dict[str, object]] = [
 ]
 
 
-@pytest.mark.parametrize("arguments", WRONG, ids=str)
+@pytest.mark.parametrize("arguments", WRONG, ids=range(len(WRONG)))
 def test_a_limit_that_cannot_hold_is_refused_at_construction(arguments: dict[str, object]) -> None:
     """A mistake shows when the policy is written, not under load."""
     given_arguments: dict[str, object] = {"limit": 1, "per": "1s", **arguments}

@@ -10,6 +10,7 @@ import base64
 import fcntl
 import json
 import os
+import shutil
 import time
 import zlib
 from collections.abc import AsyncIterator, Mapping
@@ -30,6 +31,7 @@ from seawall.orchestration.engine import Json, Work
 _CONTEXT = b"seawall.orchestration"
 _EXECUTOR = "seawall"
 _BATCH = 200
+_LOCK = "lock"
 
 
 class AlreadyRunning(StoreError):
@@ -77,6 +79,20 @@ class DbosEngine:
         self._retention = seconds(retention)
         self._lock: int | None = None
         self._database: Engine | None = None
+
+    @staticmethod
+    def clear(folder: Path) -> None:
+        """Delete all that a folder holds; AlreadyRunning, and nothing deleted, while another process works in it."""
+        if not folder.exists():
+            return
+        lock = _take_lock(folder)
+        try:
+            for path in folder.iterdir():
+                # Without the lock's own file another process could not see that the folder is taken.
+                if path.name != _LOCK:
+                    _remove(path)
+        finally:
+            os.close(lock)
 
     async def __aenter__(self) -> Self:
         """Take the folder, open the database, recover."""
@@ -176,8 +192,15 @@ class DbosEngine:
             self._lock = None
 
 
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def _take_lock(folder: Path) -> int:
-    handle = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    handle = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -186,5 +209,3 @@ def _take_lock(folder: Path) -> int:
             f"another process is working in {folder}; wait for it to end, or choose another folder"
         ) from error
     return handle
-
-

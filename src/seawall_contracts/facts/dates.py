@@ -18,13 +18,19 @@ _DATE = compile_pattern(
     r"|([0-9]{4}-[0-9]{2}-[0-9]{2})|([0-9]{1,2}/[0-9]{1,2}/[0-9]{4}))\b"
 )
 # A date that the agreement itself calls effective counts before the one it was signed on.
-_CALLED_EFFECTIVE = compile_pattern(r"(?i)^[\s,(]*(?:the\s+|this\s+|hereinafter\s+)?[\"“'‘]*(?:the\s+)?(?:effective|commencement)\s+date")
+_CALLED_EFFECTIVE = compile_pattern(
+    r"(?i)^[\s,(]*(?:the\s+|this\s+|hereinafter\s+)?[\"“'‘]*(?:the\s+)?(?:effective|commencement)\s+date"
+)
 _IS_EFFECTIVE = compile_pattern(
     r"(?i)(?:effective\s+(?:date[\"”]?\s*(?:of|is|means|shall\s+(?:be|mean)|:)|as\s+of|on|from|the|this)|commenc(?:e|es|ing)\s+(?:on|as\s+of|upon|effective)|"
     r"come\s+into\s+force\s+(?:as\s+of|on))[^.;]{0,30}$"
 )
-_MADE = compile_pattern(r"(?i)(?:\bmade\b|\bdated?\b|entered\s+into|\bas\s+of\b|executed|\bthis\b)[^.;]{0,50}$")
-_SUBJECT = compile_pattern(r"(?i)\b(?:agreement|amendment|contract|undertaking|deed|lease|license|addendum|letter|statement\s+of\s+work)\b")
+_MADE = compile_pattern(
+    r"(?i)(?:\bmade\b|\bdated?\b|entered\s+into|\bas\s+of\b|executed|\bthis\b)[^.;]{0,50}$"
+)
+_SUBJECT = compile_pattern(
+    r"(?i)\b(?:agreement|amendment|contract|undertaking|deed|lease|license|addendum|letter|statement\s+of\s+work)\b"
+)
 _EXPIRY = compile_pattern(
     r"(?i)(?:\bexpir(?:es?|ing)\b|\bend(?:s|ing)?\b\s+on|\bconcluding\b|terminat(?:es?|ing)\s+on|\buntil\b|\bthrough\b|expiration\s+date[\"”]?\s*(?:of|is|means|shall|:)|"
     r"\bterminate\s+automatically\s+on)[^.;0-9]{0,40}$"
@@ -32,7 +38,9 @@ _EXPIRY = compile_pattern(
 _OF_THE_TERM = compile_pattern(
     r"(?i)\b(?:this|the|initial)\s+(?:\w+\s+){0,3}?(?:agreement|contract|term|venture|lease|engagement)\b|[\"“](?:expiration|initial\s+term)"
 )
-_CONDITION = compile_pattern(r"(?i)\b(?:if|prior\s+to|not\s+later\s+than|sales|shares|fiscal|quarter|payment|financial\s+statements)\b")
+_CONDITION = compile_pattern(
+    r"(?i)\b(?:if|prior\s+to|not\s+later\s+than|sales|shares|fiscal|quarter|payment|financial\s+statements)\b"
+)
 _FILING = compile_pattern(r"(?i)source\s*:")
 _HEAD = 5_000
 _NEAR = 90
@@ -47,10 +55,18 @@ def read_dates(text: str) -> tuple[date | None, date | None, tuple[Fact, ...]]:
     """
     dates = tuple(_dates(text))
     effective = _effective(text, dates)
-    facts = [] if effective is None else [_fact("effective date", effective[0], text, effective[1], effective[2])]
+    facts = (
+        [] if effective is None else [_fact("effective date", effective[0], text, effective[1], effective[2])]
+    )
     for found, start, end in dates:
-        if (effective is None or found > effective[0]) and _is_expiry(text[max(0, start - _SENTENCE) : start]):
-            return effective[0] if effective else None, found, (*facts, _fact("expiration date", found, text, start, end))
+        if (effective is None or found > effective[0]) and _is_expiry(
+            text[max(0, start - _SENTENCE) : start]
+        ):
+            return (
+                effective[0] if effective else None,
+                found,
+                (*facts, _fact("expiration date", found, text, start, end)),
+            )
     return effective[0] if effective else None, None, tuple(facts)
 
 
@@ -87,7 +103,9 @@ def _dates(text: str) -> Iterator[tuple[date, int, int]]:
 
 
 def _parse(match: Match) -> date | None:
-    month, day, year, day_first, month_second, year_last, iso, us = (match.group(group) for group in range(1, 9))
+    month, day, year, day_first, month_second, year_last, iso, us = (
+        match.group(group) for group in range(1, 9)
+    )
     try:
         if iso:
             return date.fromisoformat(iso)

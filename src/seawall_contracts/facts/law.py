@@ -29,11 +29,15 @@ _CUE = compile_pattern(
 )
 # The other order: the laws of X govern this Agreement.
 _REVERSED = compile_pattern(
-    r"(?i)\blaws?\s+of\s+(?:the\s+)?(?:(?:state|commonwealth|province)\s+of\s+)?[^.;]{4,160}?\b(?:shall\s+|will\s+|exclusively\s+)*(?:governs?|control|apply\s+to)\b"
+    r"(?i)\blaws?\s+of\s+(?:the\s+)?(?:(?:state|commonwealth|province)\s+of\s+)?[^.;]{4,160}?\b(?:governs?|controls?|apply\s+to)(?:\s+(?:in\s+all\s+respects\s+)?(?:this|these|the|all|any|every|it)\b|\s*[,.;])"
+)
+# Without "laws of": California law governs this Agreement.
+_PLACE_LAW = compile_pattern(
+    rf"(?i)\b(?:{f'{_STATES}|{_COUNTRIES}'.replace(' ', chr(92) + 's+')})\s+(?:state\s+)?law\s+(?:(?:shall|will|exclusively|alone)\s+){{0,3}}(?:governs?|appl(?:y|ies)\s+to|controls?)(?:\s+(?:this|these|the|all|any|every|it)\b|\s*[,.;])"
 )
 _INNER = compile_pattern(r"(?i)\binterpret(?:ed|ation)\b|\bconstrued\b|\bperformance\b")
 _THIS = compile_pattern(
-    r"(?i)\b(?:this|the|franchise)\s+(?:\w+\s+){0,3}?(?:agreement|contract|lease|license|amendment|deed|undertaking|instrument)\b"
+    r"(?i)\b(?:this|these)\s+(?:\w+\s+){0,3}?(?:terms|conditions|schedule|annex|exhibit|order|statement)\b|\b(?:this|the|franchise)\s+(?:\w+\s+){0,3}?(?:agreement|contract|lease|license|amendment|deed|undertaking|instrument)\b"
 )
 # What is said of a company, a regulator or a part is not said of the agreement.
 _OTHER_MATTER = compile_pattern(
@@ -55,13 +59,17 @@ _SAME = {
     "united states of america": "United States", "republic of korea": "Korea", "the netherlands": "Netherlands",
 }  # fmt: skip
 _BEFORE = 160
+_PLAIN = 2
+# Places named within one clause are "the laws of Texas and of the United States"; further apart they contradict.
+_APART = 600
 
 
 def read_law(text: str) -> tuple[str | None, tuple[Fact, ...]]:
     """Return the governing law's place in normal form and the words that name it; (None, ()) where none is plain.
 
     The strongest cue counts: a sentence that says of this agreement that it is governed, naming a law and a place. Every
-    other place that a cue as strong names is a fact too, so that two governing laws are seen as two.
+    other place that a cue as strong names is a fact too. Where clauses far apart name different laws, none is the
+    governing law, and the facts show both.
     """
     found: dict[str, tuple[int, Fact]] = {}
     for start, end, strength, name in _candidates(text):
@@ -70,7 +78,10 @@ def read_law(text: str) -> tuple[str | None, tuple[Fact, ...]]:
             found[name] = (strength, Fact(kind="governing law", value=name, span=span))
     strongest = max((strength for strength, _ in found.values()), default=0)
     facts = tuple(fact for strength, fact in found.values() if strength == strongest)
-    return (facts[0].value, facts) if facts and strongest > 1 else (None, ())
+    if not facts or strongest < _PLAIN:
+        return None, ()
+    places = [fact.span.start for fact in facts]
+    return (facts[0].value if max(places) - min(places) < _APART else None, facts)
 
 
 def _candidates(text: str) -> Iterator[tuple[int, int, int, str]]:
@@ -80,12 +91,19 @@ def _candidates(text: str) -> Iterator[tuple[int, int, int, str]]:
         place = _place(stretch, cue.end() - cue.start())
         if place is not None:
             strength = _strength(text, cue.start(), cue.end(), stretch[: place.end() + 12])
-            yield cue.start(), cue.start() + place.end(), strength, _normal(stretch[place.start() : place.end()])
-    for clause in _REVERSED.finditer(text):
+            yield (
+                cue.start(),
+                cue.start() + place.end(),
+                strength,
+                _normal(stretch[place.start() : place.end()]),
+            )
+    for clause in (*_REVERSED.finditer(text), *_PLACE_LAW.finditer(text)):
         stretch = text[clause.start() : clause.end()]
         place = _PLACE.search(stretch)
         if place is not None and place.start() < 60:
-            yield clause.start(), clause.end(), 5, _normal(stretch[place.start() : place.end()])
+            # "New York law governs." may speak of anything; "governs this Agreement" does not.
+            strength = 3 if stretch[-1] in ",.;" else 5
+            yield clause.start(), clause.end(), strength, _normal(stretch[place.start() : place.end()])
 
 
 def _place(stretch: str, after: int) -> Match | None:
@@ -103,7 +121,9 @@ def _strength(text: str, start: int, end: int, stretch: str) -> int:
     words = text[start:end].lower()
     before = text[max(0, start - _BEFORE) : start]
     sentence = before[max(before.rfind(". "), before.rfind("\n")) + 1 :]
-    strength = 2 * ("govern" in words) + (_LAW.search(stretch) is not None) + (_INNER.search(words) is not None)
+    strength = (
+        2 * ("govern" in words) + (_LAW.search(stretch) is not None) + (_INNER.search(words) is not None)
+    )
     if "govern" not in words and _OTHER_MATTER.search(before[-60:]) is not None:
         return 0
     return strength + 2 * (_THIS.search(sentence) is not None)

@@ -1,5 +1,6 @@
 """Who the contracting parties are: the names in the agreement's opening, and the defined terms they go by."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -8,7 +9,11 @@ from seawall.foundation import compile_pattern
 from seawall_contracts.schema import Party, Span
 
 _HEAD = 12_000
-_OPENING = compile_pattern(r"(?i)\b(?:between|among|amongst|parties\s*:|party\s+[a1]\s*:)")
+_OPENING = compile_pattern(
+    r"(?i)\b(?:between|among|amongst|parties\s*:|party\s+[a1]\s*:)|\bPARTIES\s*(?:\n|\(1\)|\(a\))|"
+    r"\b(?:made|entered\s+into|concluded)\s[^.;]{0,60}?\bby\s|\bsets\s+out\s+the\s+terms\b"
+)
+_WRAPPED = re.compile(r"(?<=[^\n])\n(?=[^\n])")
 _CLOSE = compile_pattern(
     r"(?i)W\s?I\s?T\s?N\s?E\s?S\s?S\s?E\s?T\s?H|\brecitals?\b|\bwhereas\b|\bnow,?\s+therefore\b|\bbackground\b|"
     r"\b1\.\s+[a-z]|\barticle\s+(?:1|I)\b|agree(?:s|d)?\s+as\s+follows|\btable\s+of\s+contents\b|\bin\s+consideration\b"
@@ -16,7 +21,7 @@ _CLOSE = compile_pattern(
 _REACH = 3_000
 # Where a name may begin.
 _ANCHOR = compile_pattern(
-    r"(?i)(?:\b(?:between|among|amongst|and|parties|by)\b|[;:)]|\bparty\s+[a-d1-4]\s*:)[\s:,;*_–—-]*"
+    r"(?i)(?:\b(?:between|among|amongst|and|parties|by|which|to)\b|[;:)]|\bparty\s+[a-d1-4]\s*:)[\s:,;*_–—-]*"
     r"(?:\(?(?:[0-9]|[a-d]|i{1,3})\)\s*|\bthe\s+)?"
 )
 _SUFFIX = (
@@ -27,13 +32,13 @@ _SUFFIX = (
 _HAS_SUFFIX = compile_pattern(rf"\b{_SUFFIX}")
 # Words up to a comma, a bracket or a description, and the legal forms that a comma may come before.
 _NAME = compile_pattern(
-    rf"^([A-Za-z0-9][^,;()“”\"\n]{{1,110}}?(?:\s?,?\s+{_SUFFIX})*(?:\s\([A-Za-z]{{2,20}}\)(?:\s+{_SUFFIX}|,\s+{_SUFFIX})*)?)"
-    r"(?:\s*[,;()“”\"]|\s*\n|\s+(?:an?\s+[A-Z(]|an?\s+(?:corporation|company|limited|private|public|individual)|and\b|AND\b|And\b|with\s|having\s|"
+    rf"^([A-Za-z0-9][^,;()“”\"\n*]{{1,110}}?(?:\s?,?\s+{_SUFFIX})*(?:\s\([A-Za-z]{{2,20}}\)(?:\s+{_SUFFIX}|,\s+{_SUFFIX})*)?)"
+    r"(?:\s*[,;()“”\"*]|\s*\n|\s+(?:an?\s+[A-Z(]|an?\s+(?:corporation|company|limited|private|public|individual)|and\b|AND\b|And\b|with\s|having\s|"
     r"located\s|whose\s|organi[sz]ed\s|established\s|incorporated\s+(?:in|under)|of\s+[0-9]|address|dba\b|d/b/a|hereinafter|"
     r"herein\b|HEREINAFTER|referred\s)|\.\s*\n|\s{3,}|\s*$)"
 )
 _DESCRIBED = compile_pattern(
-    r"^[\s,]{0,3}(?:an?\s(?:[\w.’'&/-]+\s){0,7}?(?i:corporation|company|partnership|individual|association|trust|bank|university|"
+    r"^[\s,*]{0,5}(?:an?\s(?:[\w.’'&/-]+\s){0,7}?(?i:corporation|company|partnership|individual|association|trust|bank|university|"
     r"limited|resident|citizen|organi[sz]ation|entity|LLC)\b|(?:with|having|located|whose|organi[sz]ed|residing|of\s+[0-9]))"
 )
 _BRACKET = compile_pattern(r"\(([^()]{1,220})\)")
@@ -44,7 +49,9 @@ _CALLED = compile_pattern(
 _PLAIN_TERM = compile_pattern(r"^\((?:hereinafter\s+)?(?:the|as)\s+([A-Z][\w ]{1,30})\)$")
 _FILING = compile_pattern(r"(?i)source\s*:[\s:]*$")
 _LETTER = compile_pattern(r"(?i)^party\s+[a-d1-4]")
-_NOT_ROLES = frozenset({"agreement", "effective date", "parties", "party", "board", "term", "prc", "amendment", "execution date"})
+_NOT_ROLES = frozenset(
+    {"agreement", "effective date", "parties", "party", "board", "term", "prc", "amendment", "execution date"}
+)
 _NOT_FIRST = frozenset({
     "the", "this", "that", "a", "an", "and", "its", "it", "his", "her", "their", "each", "any", "all", "such", "which", "both", "as", "in",
     "is", "are", "between", "among", "by", "for", "of", "to", "or", "parties", "agreement", "whereas", "hereby", "effective", "these",
@@ -52,7 +59,9 @@ _NOT_FIRST = frozenset({
     "hereinafter", "dated", "made", "address", "shall", "has", "certain", "party", "state", "laws", "delaware", "us", "you", "we", "wales",
     "consulting", "services", "bank", "company", "distributor", "vendor", "agent",
 })  # fmt: skip
-_SMALL = frozenset({"of", "and", "the", "for", "de", "la", "el", "van", "von", "der", "du", "und", "et", "y", "&", "in", "e"})
+_SMALL = frozenset(
+    {"of", "and", "the", "for", "de", "la", "el", "van", "von", "der", "du", "und", "et", "y", "&", "in", "e"}
+)
 _NEAR = 420
 _MOST_OPENINGS = 12
 _MAX_PARTIES = 8
@@ -71,7 +80,7 @@ def read_parties(text: str) -> tuple[Party, ...]:
     Of several openings in the first pages (cover, table of contents, agreement), the first that defines terms for two
     parties counts, failing that the first with two names, and failing that one name with a term. Letters and schedules of parties are not read.
     """
-    head = text[:_HEAD]
+    head = _unwrapped(text[:_HEAD])
     best: tuple[Party, ...] = ()
     for opening in islice(_OPENING.finditer(head), _MOST_OPENINGS):
         close = _CLOSE.search(head[opening.end() + 20 :])
@@ -79,9 +88,14 @@ def read_parties(text: str) -> tuple[Party, ...]:
         found = _unique(_with_roles(head, tuple(_names(head, opening.start(), end)), end))
         if sum(1 for party in found if party.role) >= 2:
             return found[:_MAX_PARTIES]
-        if len(found) > min(len(best), 1) and (len(found) > 1 or found[0].role):
+        if len(found) > min(len(best), 1) and (len(found) > 1 or any(party.role for party in found)):
             best = found[:_MAX_PARTIES]
     return best
+
+
+def _unwrapped(head: str) -> str:
+    """Turn line ends inside paragraphs, as PDF pages have them, into blanks: names go on over them."""
+    return _WRAPPED.sub(" ", head)
 
 
 def _names(head: str, start: int, end: int) -> Iterator[_Named]:
@@ -92,16 +106,30 @@ def _names(head: str, start: int, end: int) -> Iterator[_Named]:
         begin = anchor.end() + start
         if begin < at:
             continue
-        match = _NAME.search(head[begin : min(end, begin + 200)])
+        ahead = head[begin : min(end, begin + 200)]
+        match = _NAME.search(ahead) if _may_begin(ahead) else None
         if match is None:
             continue
         name = _trimmed(match.group(1) or "")
         if _FILING.search(head[max(0, begin - 12) : begin]):
             continue
-        letter = " ".join((anchor.group() or "").strip(" :").split()).title() if _LETTER.search(anchor.group() or "") else ""
-        if _is_name(name, head[begin + len(name) : min(end, begin + len(name) + 160)], is_lettered=bool(letter)):
+        letter = (
+            " ".join((anchor.group() or "").strip(" :").split()).title()
+            if _LETTER.search(anchor.group() or "")
+            else ""
+        )
+        if _is_name(
+            name, head[begin + len(name) : min(end, begin + len(name) + 160)], is_lettered=bool(letter)
+        ):
             yield _Named(begin, begin + len(name), letter)
             at = begin + len(name)
+
+
+def _may_begin(ahead: str) -> bool:
+    """Whether the first word can be a name's: most that follow an "and" cannot, and are passed over cheaply."""
+    first = ahead.split(maxsplit=1)[:1]
+    is_marked = any(not sign.islower() for word in first for sign in word.rstrip(".,:;"))
+    return is_marked and first[0].strip(".,:*").lower() not in _NOT_FIRST
 
 
 def _trimmed(name: str) -> str:
@@ -113,13 +141,19 @@ def _trimmed(name: str) -> str:
 
 def _is_name(name: str, after: str, *, is_lettered: bool) -> bool:
     words = name.split()
-    if not words or len(name) < 2 or len(words) > 14 or words[0].strip(".,").lower() in _NOT_FIRST:
+    if not words or len(name) < 2 or len(words) > 14 or words[0].strip(".,:*").lower() in _NOT_FIRST:
         return False
     has_form = _HAS_SUFFIX.search(name) is not None and len(words) > 1
-    if words[0].isdigit() or not (_is_capitalised(words[1:] if has_form else words) or _is_coined(words, after)):
+    if words[0].isdigit() or not (
+        _is_capitalised(words[1:] if has_form else words) or _is_coined(words, after)
+    ):
         return False
     if has_form or is_lettered:
-        return any(sign.isupper() or sign.isdigit() or sign == "." for sign in words[0]) or is_lettered or _DESCRIBED.search(after) is not None
+        return (
+            any(sign.isupper() or sign.isdigit() or sign == "." for sign in words[0])
+            or is_lettered
+            or _DESCRIBED.search(after) is not None
+        )
     bracket = _BRACKET.search(after)
     if bracket is None or not _role(bracket.group() or ""):
         return False
@@ -135,7 +169,8 @@ def _is_coined(words: list[str], after: str) -> bool:
 def _is_capitalised(words: list[str]) -> bool:
     """Whether all words have capitals but the small ones that names have inside and legal forms."""
     return all(
-        not word[0].islower() or word in _SMALL or "." in word or _HAS_SUFFIX.search(word) is not None for word in words
+        not word[0].islower() or word in _SMALL or "." in word or _HAS_SUFFIX.search(word) is not None
+        for word in words
     )
 
 
