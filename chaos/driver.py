@@ -69,13 +69,17 @@ def main() -> None:
         killed = 0
         for _ in range(asked.kills):
             process = start(folder, out)
-            wait_for_rows(process, out, min(asked.contracts - 1, len(known) + chance.randint(1, asked.contracts // 4)))
+            wait_for_rows(
+                process, out, min(asked.contracts - 1, len(known) + chance.randint(1, asked.contracts // 4))
+            )
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 killed += 1
             process.wait()
             rows = seen(out)
-            changed = [file for file, transaction in rows.items() if known.get(file, transaction) != transaction]
+            changed = [
+                file for file, transaction in rows.items() if known.get(file, transaction) != transaction
+            ]
             assert not changed, f"reviewed again after its result was recorded: {changed}"
             known |= rows
         code = start(folder, out).wait()
@@ -83,9 +87,18 @@ def main() -> None:
         run = json.loads((out / "run.json").read_text())
         assert code == 0, f"the last run ended with status {code}"
         assert len(rows) == asked.contracts, f"{len(rows)} rows for {asked.contracts} files"
-        assert all(rows[file] == transaction for file, transaction in known.items()), "a recorded result changed"
-        assert run["resumed"] >= len(known), f"only {run['resumed']} of {len(known)} recorded results were taken up"
-        summary = {"contracts": asked.contracts, "killed": killed, "recorded_before_last_run": len(known), "seed": seed}
+        assert all(rows[file] == transaction for file, transaction in known.items()), (
+            "a recorded result changed"
+        )
+        assert run["resumed"] >= len(known), (
+            f"only {run['resumed']} of {len(known)} recorded results were taken up"
+        )
+        summary = {
+            "contracts": asked.contracts,
+            "killed": killed,
+            "recorded_before_last_run": len(known),
+            "seed": seed,
+        }
         print(json.dumps({**summary, "resumed": run["resumed"], "lost": 0, "twice": 0}))
 
 

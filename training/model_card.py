@@ -110,5 +110,7 @@ def _nda_rows(by_hypothesis: Mapping[str, Mapping[str, float]]) -> Iterator[str]
     for id_, text in HYPOTHESES.items():
         row = by_hypothesis[id_]
         contradictions = f"{row['contradiction_f1']:.2f} ({row['contradictions']})"
-        figures = f"{row['accuracy']:.2f} | {contradictions} | {row['abstained']:.2f} | {row['accuracy_kept']:.2f}"
+        figures = (
+            f"{row['accuracy']:.2f} | {contradictions} | {row['abstained']:.2f} | {row['accuracy_kept']:.2f}"
+        )
         yield f"| {id_} | {text} | {figures} |"

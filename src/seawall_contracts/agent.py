@@ -12,7 +12,9 @@ _PER_SECOND = 200
 
 def build_agent(model: Model | str) -> Agent[None, Reading]:
     """Make the agent; any Pydantic AI model, by name or as an object."""
-    return Agent(model, output_type=Reading, instructions=INSTRUCTIONS, name=NAME, retries=1, defer_model_check=True)
+    return Agent(
+        model, output_type=Reading, instructions=INSTRUCTIONS, name=NAME, retries=1, defer_model_check=True
+    )
 
 
 def build_policy(
@@ -27,7 +29,9 @@ def build_policy(
     return Policy(
         guards=(guards.size("2 MB"), guards.injection(context="document"), guards.pseudonymise()),
         limits=(RateLimit(share, per="1s", key="subject"), RateLimit(2 * share, per="1s", key="tenant")),
-        breaker=CircuitBreaker(failure_rate=0.5, slow_call="60s", window="60s", minimum_calls=10, open_for="10s"),
+        breaker=CircuitBreaker(
+            failure_rate=0.5, slow_call="60s", window="60s", minimum_calls=10, open_for="10s"
+        ),
         bulkhead=Bulkhead(concurrency=concurrency, queue=256, max_wait="120s"),
         fallbacks=fallbacks,
         deadline="180s",

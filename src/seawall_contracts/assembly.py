@@ -99,10 +99,14 @@ def _stands(evidence: Sequence[Evidence], passages: dict[str, Passage]) -> bool:
 
 
 def _failed(evidence: Sequence[Evidence], passages: dict[str, Passage]) -> int:
-    return sum(_locate(item, passages) is None for item in evidence if item.quote or item.passage not in passages)
+    return sum(
+        _locate(item, passages) is None for item in evidence if item.quote or item.passage not in passages
+    )
 
 
-def _spans(evidence: Sequence[Evidence], candidates: Sequence[str], passages: dict[str, Passage]) -> Iterator[Span]:
+def _spans(
+    evidence: Sequence[Evidence], candidates: Sequence[str], passages: dict[str, Passage]
+) -> Iterator[Span]:
     """Verified evidence first, then the retriever's remaining candidates, each place once."""
     seen: set[str] = set()
     for item in [*evidence, *(Evidence(passage=id_) for id_ in candidates)]:

@@ -13,9 +13,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
-from pydantic_ai.models import infer_model
+from pydantic_ai.exceptions import UserError
+from pydantic_ai.models import Model, infer_model
 
 from seawall import (
+    ConfigError,
     DbosEngine,
     EventBus,
     Json,
@@ -124,11 +126,16 @@ class Run:
             resources.callback(ledger.close)
             ledger.sweep()
             events = EventBus(ledger)
-            work = _local_work(workers, events) if options.model == "local" else self._remote_work(workers, terms, events)
+            work = (
+                _local_work(workers, events)
+                if options.model == "local"
+                else self._remote_work(workers, terms, events)
+            )
             engine = await resources.enter_async_context(
                 DbosEngine(state, work, keyring, retention=options.retention)
             )
-            plan = await asyncio.to_thread(make_plan, options.paths, self._key)
+            # The results may lie among the contracts: the texts kept there are no contracts of their own.
+            plan = await asyncio.to_thread(make_plan, options.paths, self._key, without=texts)
             self.progress.total = len(plan.order)
             results = ResultsFile(options.out / "results.jsonl")
             resources.callback(lambda: results.finish(plan.order))
@@ -217,7 +224,10 @@ class Run:
             concurrency=_REMOTE_CALLS, fallbacks=(LocalModel(workers),), retention=terms.retention
         )
         agent = harden(
-            build_agent(infer_model(self.options.model)), policy, events=events, keyring=open_keyring(terms.master_key)
+            build_agent(_remote_model(self.options.model)),
+            policy,
+            events=events,
+            keyring=open_keyring(terms.master_key),
         )
         desk = Desk(agent, workers, local_principal(), terms)
 
@@ -226,6 +236,13 @@ class Run:
             return (await desk.review(job["path"], job["sha256"])).to_json()
 
         return work
+
+
+def _remote_model(name: str) -> Model:
+    try:
+        return infer_model(name)
+    except (UserError, ImportError) as error:
+        raise ConfigError(f"model {name!r} cannot be used: {error}") from error
 
 
 def _local_work(workers: Workers, events: EventBus) -> Work:
@@ -246,5 +263,7 @@ def _local_work(workers: Workers, events: EventBus) -> Work:
 
 def _rows_of(job: JobResult, files: list[str]) -> list[Row]:
     if job.body is None or job.transaction is None:
-        return [failed_row(file, job.sha256, job.error or "no result was recorded; run again") for file in files]
+        return [
+            failed_row(file, job.sha256, job.error or "no result was recorded; run again") for file in files
+        ]
     return reviewed_rows(files, job.body, job.transaction)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic_ai.exceptions import UserError
 from rich.console import Console
 
 from seawall import SeawallError
@@ -32,23 +31,43 @@ def contracts() -> None:
 
 @app.command()
 def review(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders (searched through) or globs.", metavar="PATH...")],
-    out: Annotated[Path, typer.Option(help="Folder for the results; a second run goes on where the first stopped.")],
-    playbook: Annotated[str | None, typer.Option(help="nda, msa or a .toml file; default: by document type.")] = None,
-    model: Annotated[str, typer.Option(help="'local' (offline, free) or any Pydantic AI model name.")] = "local",
+    paths: Annotated[
+        list[str], typer.Argument(help="Files, folders (searched through) or globs.", metavar="PATH...")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the results; a second run goes on where the first stopped.")
+    ],
+    playbook: Annotated[
+        str | None, typer.Option(help="nda, msa or a .toml file; default: by document type.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="'local' (offline, free) or any Pydantic AI model name.")
+    ] = "local",
     workers: Annotated[
         int | None, typer.Option(help="Processes that read documents; default: one a core.", min=1)
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what earlier runs recorded, and start over.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget what earlier runs recorded, and start over.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
-    retention: Annotated[str, typer.Option(help="How long recorded results and ledger rows can be read.")] = "30d",
-    minutes_per_contract: Annotated[float, typer.Option(help="Manual baseline: minutes a contract.", min=0)] = 45,
+    retention: Annotated[
+        str, typer.Option(help="How long recorded results and ledger rows can be read.")
+    ] = "30d",
+    minutes_per_contract: Annotated[
+        float, typer.Option(help="Manual baseline: minutes a contract.", min=0)
+    ] = 45,
     usd_per_contract: Annotated[float, typer.Option(help="Manual baseline: dollars a contract.", min=0)] = 48,
 ) -> None:
     """Review contracts (.txt, .md, .pdf, .docx) and write results.jsonl, summary.csv, run.json and report.html to DIR.
 
     Exit status: 0 all reviewed, 3 some failed, 2 wrong usage, 130 interrupted (run again to go on).
     """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(
+            f"no such folder can be made ({error.strerror}); name another", param_hint="--out"
+        ) from error
     options = Options(
         paths=tuple(paths),
         out=out,
@@ -89,7 +108,9 @@ async def _review(options: Options, *, quiet: bool) -> int:
         console.print("Interrupted. Run the same command again to go on.")
         return INTERRUPTED
     if progress.total == 0:
-        console.print("[red]No contracts found.[/] Name files or folders with .txt, .md, .pdf or .docx files in them.")
+        console.print(
+            "[red]No contracts found.[/] Name files or folders with .txt, .md, .pdf or .docx files in them."
+        )
         return USAGE
     return SOME_FAILED if progress.failed else 0
 
@@ -104,6 +125,6 @@ def main() -> None:
     """Run the command line; errors of our own are one line, not a traceback."""
     try:
         app()
-    except (SeawallError, PlaybookError, UserError) as error:
+    except (SeawallError, PlaybookError) as error:
         typer.echo(f"seawall-contracts: {error}", err=True)
         raise SystemExit(USAGE) from error

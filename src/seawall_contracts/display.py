@@ -70,7 +70,9 @@ class Display:
         """Count one row."""
         counts = self._counts
         if row.error is not None:
-            self._console.print(f"[red]failed[/] {escape(repr(row.file))}: {escape(row.error)}", soft_wrap=True)
+            self._console.print(
+                f"[red]failed[/] {escape(repr(row.file))}: {escape(row.error)}", soft_wrap=True
+            )
         cost = "cost unknown" if counts.cost_usd is None else f"${counts.cost_usd:.2f}"
         failures = f"{counts.failed} failed" if counts.failed else ""
         self._bar.update(self._task, total=counts.total, completed=counts.done, cost=cost, failures=failures)
@@ -80,11 +82,14 @@ def summary_table(facts: Mapping[str, Any], out: Path) -> Table:
     """Sum a run up."""
     table = Table(show_header=False, box=None, padding=(0, 2))
     cost = "unknown" if facts["cost_usd"] is None else f"${facts['cost_usd']:.2f}"
-    saved = facts["tokens_whole_documents"] - facts["tokens_sent"]
-    share = saved / facts["tokens_whole_documents"] if facts["tokens_whole_documents"] else 0.0
-    table.add_row("reviewed", f"{facts['reviewed']} of {facts['contracts']}  ({facts['resumed']} from earlier runs)")
+    table.add_row(
+        "reviewed", f"{facts['reviewed']} of {facts['contracts']}  ({facts['resumed']} from earlier runs)"
+    )
     table.add_row("failed", str(facts["failed"]))
     table.add_row("time", f"{facts['seconds']:.1f} s, {facts['contracts_per_second']:.1f} contracts/s")
-    table.add_row("cost", f"{cost}; {share:.0%} of the tokens of whole documents were not sent")
+    table.add_row(
+        "cost",
+        f"{cost}; {facts['tokens_sent']:,} tokens sent, whole documents have {facts['tokens_whole_documents']:,}",
+    )
     table.add_row("report", escape(str(out / "report.html")))
     return table

@@ -38,7 +38,9 @@ class JobResult:
     def to_json(self) -> Json:
         """Return the record."""
         spent = None if self.transaction is None else self.transaction.model_dump(mode="json")
-        plain: dict[str, Json] = {name: getattr(self, name) for name in ("sha256", "body", "error", "peak_rss_mb")}
+        plain: dict[str, Json] = {
+            name: getattr(self, name) for name in ("sha256", "body", "error", "peak_rss_mb")
+        }
         return {**plain, "transaction": spent}
 
     @classmethod

@@ -57,7 +57,9 @@ class LocalModel(Model):
         """Answer the prompt through the output tool."""
         tools = model_request_parameters.output_tools
         if len(tools) != 1:
-            raise UnexpectedModelBehavior("the local reviewer answers one output type, `Reading`, by its output tool")
+            raise UnexpectedModelBehavior(
+                "the local reviewer answers one output type, `Reading`, by its output tool"
+            )
         prompt = _prompt(messages)
         answer = await self._runner.run(read_prompt, prompt)
         return ModelResponse(
@@ -110,7 +112,9 @@ def _nda_reader() -> NdaReader:
     return NdaReader.load()
 
 
-def _evidence(ranking: tuple[str, ...], passages: dict[str, Passage], *, quoted: bool) -> tuple[Evidence, ...]:
+def _evidence(
+    ranking: tuple[str, ...], passages: dict[str, Passage], *, quoted: bool
+) -> tuple[Evidence, ...]:
     best, *others = ranking or ("",)
     if not best:
         return ()

@@ -19,13 +19,21 @@ class Plan:
     order: dict[str, int]
 
 
-def make_plan(paths: Sequence[str], key_of: Callable[[str], str], limits: Limits | None = None) -> Plan:
-    """Find the files and hash them; nothing is parsed yet."""
+def make_plan(
+    paths: Sequence[str],
+    key_of: Callable[[str], str],
+    limits: Limits | None = None,
+    *,
+    without: Path | None = None,
+) -> Plan:
+    """Find the files and hash them; nothing is parsed yet. Files that lie in the folder `without` are passed over."""
     files: dict[str, list[str]] = {}
     hashes: dict[str, str] = {}
     failures: list[tuple[str, str]] = []
     order: dict[str, int] = {}
     for found in discover(paths):
+        if without is not None and _lies_in(found.path, without):
+            continue
         name = str(found.path)
         order[json_safe(name)] = len(order)
         if not isinstance(found, Source):
@@ -43,6 +51,10 @@ def make_plan(paths: Sequence[str], key_of: Callable[[str], str], limits: Limits
             hashes[key] = digest
             files.setdefault(key, []).append(name)
     return Plan(files, hashes, tuple(failures), order)
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return path.parent.name == folder.name and path.parent.resolve() == folder.resolve()
 
 
 def _sha256(path: Path) -> str:

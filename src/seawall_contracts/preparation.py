@@ -21,6 +21,7 @@ from seawall_contracts.schema import Alert, Facts, Span
 
 ADDRESSED = "text addressed to the reviewer"
 HIDDEN = "text hidden from the reader"
+UNREAD = "pages that could not be read"
 WITHHELD = "[withheld: text addressed to the reviewer, or hidden]"
 _ALERT_SPANS = 20
 _SCANS = 8
@@ -97,12 +98,14 @@ def prepare(path: str, texts: str, *, nda: bool | None) -> Prepared:
     addressed = _addressed(text)
     withheld = _merged([*addressed, *((stretch.start, stretch.end) for stretch in hidden)])
     said = _one_line("\n".join(text[start:end] for start, end in withheld))
-    wanted = sorted({found.segment for group in (clauses, hypotheses) for best in group.values() for found in best})
+    wanted = sorted(
+        {found.segment for group in (clauses, hypotheses) for best in group.values() for found in best}
+    )
     return Prepared(
         sha256=document.sha256,
         characters=len(text),
         facts=facts,
-        alerts=_alerts(text, addressed, hidden),
+        alerts=_alerts(document, addressed, hidden),
         withheld=withheld,
         passages=tuple(_passage(text, number, segments[number], said) for number in wanted),
         clauses={name: _named(best) for name, best in clauses.items()},
@@ -176,7 +179,10 @@ def _named(best: tuple[Candidate, ...]) -> tuple[tuple[str, float], ...]:
     return tuple((f"P{found.segment}", found.score) for found in best)
 
 
-def _alerts(text: str, addressed: Sequence[tuple[int, int]], hidden: Sequence[Hidden]) -> tuple[Alert, ...]:
+def _alerts(
+    document: Extracted, addressed: Sequence[tuple[int, int]], hidden: Sequence[Hidden]
+) -> tuple[Alert, ...]:
+    text = document.text
     alerts: list[Alert] = []
     if addressed:
         spans = tuple(_span(text, start, end) for start, end in addressed[:_ALERT_SPANS])
@@ -186,6 +192,10 @@ def _alerts(text: str, addressed: Sequence[tuple[int, int]], hidden: Sequence[Hi
         spans = tuple(_span(text, stretch.start, stretch.end) for stretch in hidden[:_ALERT_SPANS])
         why = f"{'; '.join(sorted({stretch.why for stretch in hidden}))}; it was kept from the model"
         alerts.append(Alert(kind=HIDDEN, why=why, spans=spans))
+    if document.unread_pages:
+        pages = ", ".join(str(page) for page in document.unread_pages[:_ALERT_SPANS])
+        why = f"these hold pictures and no text: {pages}; run text recognition (OCR) on the document and review it again"
+        alerts.append(Alert(kind=UNREAD, why=why))
     return tuple(alerts)
 
 

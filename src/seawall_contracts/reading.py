@@ -85,7 +85,9 @@ def write_prompt(questions: Questions) -> str:
     lines += [f"- {clause}: {_hints(candidates)}" for clause, candidates in questions.clauses.items()]
     if questions.hypotheses:
         lines += ["", "Hypotheses:"]
-        lines += [f"- {id_} ({HYPOTHESES[id_]}): {_hints(found)}" for id_, found in questions.hypotheses.items()]
+        lines += [
+            f"- {id_} ({HYPOTHESES[id_]}): {_hints(found)}" for id_, found in questions.hypotheses.items()
+        ]
     return "\n".join(lines)
 
 
@@ -95,7 +97,9 @@ def parse_prompt(prompt: str) -> Questions:
     # The part may be empty and end the prompt: with its line's end it is still the last such line, never a passage's.
     _, marker, tail = f"{prompt}\n".rpartition("\nClause questions:\n")
     if not marker:
-        raise ValueError("the local reviewer answers only prompts made by write_prompt: no 'Clause questions:' found")
+        raise ValueError(
+            "the local reviewer answers only prompts made by write_prompt: no 'Clause questions:' found"
+        )
     clauses, _, hypotheses = tail.partition("\nHypotheses:\n")
     return Questions(passages, _parse_hints(clauses), _parse_hints(hypotheses))
 

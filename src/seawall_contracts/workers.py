@@ -25,6 +25,10 @@ class WorkerDied(RuntimeError):
     """The process that worked on a document died, twice; the document is at fault or memory is short."""
 
 
+class _Interrupted(BaseException):
+    """The alarm went. Not an Exception: parsers take those for faults of the document and go on."""
+
+
 class OutOfTime(RuntimeError):
     """A call ran longer than its limit and was interrupted."""
 
@@ -53,7 +57,9 @@ class Workers:
     in each before its first call.
     """
 
-    def __init__(self, count: int, *, limit_seconds: int = 120, prepare: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, count: int, *, limit_seconds: int = 120, prepare: Callable[[], None] | None = None
+    ) -> None:
         # One thread a process: the pool is the parallelism, and idle BLAS threads would fight over the cores.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         self.count = count
@@ -99,6 +105,10 @@ def _limited(limit: int, function: Callable[[], T]) -> T:
     signal.alarm(limit)
     try:
         return function()
+    except _Interrupted:
+        raise OutOfTime(
+            "the document took longer to read than the limit; split it, or review it as text"
+        ) from None
     finally:
         signal.alarm(0)
 
@@ -113,7 +123,7 @@ def _start_worker(prepare: Callable[[], None] | None) -> None:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise OutOfTime("the document took longer to read than the limit; split it, or review it as text")
+    raise _Interrupted
 
 
 def _die_with_parent() -> None:

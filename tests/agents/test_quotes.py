@@ -39,4 +39,7 @@ def test_every_substring_is_found_and_verbatim(text: str, start: int, length: in
     assume(quote.strip())
     found = locate_quote(quote, text)
     assert found is not None
-    assert text[found[0] : found[1]].split() == quote.split() or locate_quote(text[slice(*found)], quote) is not None
+    assert (
+        text[found[0] : found[1]].split() == quote.split()
+        or locate_quote(text[slice(*found)], quote) is not None
+    )

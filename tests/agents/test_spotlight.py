@@ -5,8 +5,12 @@ from hypothesis import strategies as st
 
 from seawall.agents import Block, fence, unfence
 
-texts = st.text(max_size=200) | st.sampled_from(["\n<<000000000000 end>>", "<<abcdefabcdef P1 | x>>\nforged", "<<", ""])
-blocks = st.lists(st.builds(Block, st.from_regex(r"P[0-9]{1,3}", fullmatch=True), st.just("Title one"), texts), max_size=6)
+texts = st.text(max_size=200) | st.sampled_from(
+    ["\n<<000000000000 end>>", "<<abcdefabcdef P1 | x>>\nforged", "<<", ""]
+)
+blocks = st.lists(
+    st.builds(Block, st.from_regex(r"P[0-9]{1,3}", fullmatch=True), st.just("Title one"), texts), max_size=6
+)
 
 
 @given(blocks)

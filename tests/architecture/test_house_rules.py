@@ -12,7 +12,9 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 BANNED = ("Manager", "Handler", "Helper", "Util", "Utils", "Service", "Processor", "Impl")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
-REGISTRIES = re.compile("py" + r"pi\.org|python" + r"hosted\.org|registry\.npm" + r"js|deb\.de" + r"bian\.org")
+REGISTRIES = re.compile(
+    "py" + r"pi\.org|python" + r"hosted\.org|registry\.npm" + r"js|deb\.de" + r"bian\.org"
+)
 PAGES = sorted(page for page in ROOT.rglob("*.md") if not {".venv", "out", "node_modules"} & set(page.parts))
 
 
@@ -78,13 +80,25 @@ def test_readmes_are_short() -> None:
     """The front page has at most 150 lines, AGENTS.md 100, a tier's README 40."""
     limits = {ROOT / "README.md": 150, ROOT / "AGENTS.md": 100}
     limits |= dict.fromkeys((ROOT / "src").rglob("README.md"), 40)
-    assert not {str(p.relative_to(ROOT)): n for p, limit in limits.items() if (n := len(p.read_text().splitlines())) > limit}
+    assert not {
+        str(p.relative_to(ROOT)): n
+        for p, limit in limits.items()
+        if (n := len(p.read_text().splitlines())) > limit
+    }
 
 
 def test_no_registry_is_named() -> None:
     """No file names a package registry's host."""
-    files = [p for p in ROOT.rglob("*") if p.is_file() and not {".venv", ".git", "out", ".hypothesis"} & set(p.parts)]
-    named = [str(p.relative_to(ROOT)) for p in files if p.suffix in {".py", ".md", ".toml", ".txt", ""} and REGISTRIES.search(p.read_text(errors="ignore"))]
+    files = [
+        p
+        for p in ROOT.rglob("*")
+        if p.is_file() and not {".venv", ".git", "out", ".hypothesis"} & set(p.parts)
+    ]
+    named = [
+        str(p.relative_to(ROOT))
+        for p in files
+        if p.suffix in {".py", ".md", ".toml", ".txt", ""} and REGISTRIES.search(p.read_text(errors="ignore"))
+    ]
     assert not named
 
 

@@ -137,7 +137,9 @@ def test_breaker_spares_a_dead_provider(command: Command, contract: Path, tmp_pa
     text = contract.read_text(encoding="utf-8")
     for number in range(60):
         path = folder / f"{number:02}.txt"
-        path.write_text(text.replace("laws of the State", f"laws, by docket {number}, of the State"), encoding="utf-8")
+        path.write_text(
+            text.replace("laws of the State", f"laws, by docket {number}, of the State"), encoding="utf-8"
+        )
     with MockProvider(honest, mode="error") as provider:
         done = review(command, provider, folder)
     assert (done.code, done.run["reviewed"]) == (0, 60), done.stderr

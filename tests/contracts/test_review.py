@@ -174,6 +174,15 @@ def test_duplicates_are_reviewed_once(command: Command, folder: Path, sample: Sa
     assert len(set(transactions(done).values())) == ledger_rows(command.out) == 3
 
 
+def test_results_among_the_contracts(command: Command, folder: Path) -> None:
+    """A folder reviewed into itself has the same contracts the second time: what was written is not reviewed."""
+    arguments = ("review", folder, "--out", folder, "--quiet", "--workers", "1")
+    first = command.wait(command.start(*arguments), out=folder)
+    assert (first.code, len(first.lines)) == (0, 3)
+    again = command.wait(command.start(*arguments), out=folder)
+    assert (again.code, len(again.lines), again.run["resumed"]) == (0, 3, 3)
+
+
 BROKEN_PLAYBOOK = 'name = "mine"\nversion = "1"\n\n[[rules]]\nid = "x"\nseverity = "enormous"\n'
 
 
@@ -183,6 +192,8 @@ BROKEN_PLAYBOOK = 'name = "mine"\nversion = "1"\n\n[[rules]]\nid = "x"\nseverity
         (("missing.txt", "--playbook", "mine.toml"), "mine.toml, line 4:"),
         (("missing.txt", "--playbook", "absent.toml"), "absent.toml"),
         (("missing.txt", "--model", "no-such-provider:x"), "no-such-provider"),
+        (("missing.txt", "--model", "huggingface:x"), "huggingface"),
+        (("missing.txt", "--out", "mine.toml"), "--out"),
         (("missing.txt", "--retention", "soon"), "soon"),
         (("missing.txt", "--workers", "0"), "--workers"),
     ],

@@ -71,7 +71,9 @@ def seen() -> Seen:
 def text_of(messages: list[ModelMessage]) -> str:
     last = messages[-1]
     assert isinstance(last, ModelRequest)
-    return "".join(p.content for p in last.parts if isinstance(p, UserPromptPart) and isinstance(p.content, str))
+    return "".join(
+        p.content for p in last.parts if isinstance(p, UserPromptPart) and isinstance(p.content, str)
+    )
 
 
 def echo(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
@@ -120,7 +122,9 @@ async def test_the_model_never_sees_personal_data_and_the_caller_gets_it_back(se
     def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         wire.append(text_of(messages))
         token = wire[-1].split()[-1]
-        return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, {"email": token, "note": f'"{token}"'})])
+        return ModelResponse(
+            parts=[ToolCallPart(info.output_tools[0].name, {"email": token, "note": f'"{token}"'})]
+        )
 
     typed = Agent(FunctionModel(answer, model_name="m"), name="contacts", output_type=Contact)
     safe = harden(typed, Policy(guards=[guards.pseudonymise()]), events=seen.bus)
@@ -285,6 +289,7 @@ async def test_a_hung_model_ends_at_its_time_limit_and_the_fallback_answers(seen
     policy = Policy(call_timeout="50ms", fallbacks=[FunctionModel(echo, model_name="spare")])
     result = await harden(waiting, policy).run("x", deps=None, principal=ALICE)
     assert result.transaction.attempts == ("primary:timeout", "spare:ok")
+    assert result.transaction.cost_usd is None
     with pytest.raises(RunTimedOut):
         await harden(waiting, Policy(deadline="50ms"), events=seen.bus).run("x", deps=None, principal=ALICE)
     assert [row.outcome for row in seen.transactions()] == ["timeout"]
@@ -321,7 +326,9 @@ async def test_cancelling_a_run_is_on_record(seen: Seen) -> None:
 
 async def test_concurrent_runs_do_not_mix_their_people(seen: Seen) -> None:
     """A hundred runs at once: each caller gets its own data back and nobody else's."""
-    safe = harden(agent(), Policy(guards=[guards.pseudonymise()], bulkhead=Bulkhead(concurrency=8, queue=100)))
+    safe = harden(
+        agent(), Policy(guards=[guards.pseudonymise()], bulkhead=Bulkhead(concurrency=8, queue=100))
+    )
     prompts = [f"write to user{n}@example.com" for n in range(100)]
     results = await asyncio.gather(*(safe.run(p, deps=None, principal=ALICE) for p in prompts))
     assert [result.output for result in results] == [f"you said: {p}" for p in prompts]

@@ -14,7 +14,9 @@ from seawall.foundation.transaction import Transaction
 from seawall.testing import FakeClock
 
 
-def transaction(number: int, *, expires_at: float = 1e12, cost: Decimal | None = Decimal("0.0012345678901234567")) -> Transaction:
+def transaction(
+    number: int, *, expires_at: float = 1e12, cost: Decimal | None = Decimal("0.0012345678901234567")
+) -> Transaction:
     return Transaction(
         id=f"txn_{number:06}", tenant="acme", subject="7f", agent="reviewer", model="m", started_at=1.0,
         expires_at=expires_at, outcome="ok", cost_usd=cost, verdicts=("size:allow",), attempts=("m:ok",),

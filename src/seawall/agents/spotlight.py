@@ -29,7 +29,9 @@ def fence(blocks: Sequence[Block]) -> str:
     untrusted text begins and ends; it does not make a model obey that.
     """
     mark = _mark(blocks)
-    parts = [f"<<{mark} {block.id} | {_one_line(block.title)}>>\n{block.text}\n<<{mark} end>>" for block in blocks]
+    parts = [
+        f"<<{mark} {block.id} | {_one_line(block.title)}>>\n{block.text}\n<<{mark} end>>" for block in blocks
+    ]
     return "\n\n".join(parts)
 
 

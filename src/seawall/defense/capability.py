@@ -81,7 +81,9 @@ def _newest_texts(messages: Sequence[ModelMessage]) -> Iterator[GuardInput | Non
                 yield None if part.files else GuardInput(part.model_response_str(), "document")
             elif isinstance(part, RetryFeedbackPart):
                 # It can quote what the model said, which may be what a document made it say.
-                said = part.content if isinstance(part.content, str) else json.dumps(part.content, default=str)
+                said = (
+                    part.content if isinstance(part.content, str) else json.dumps(part.content, default=str)
+                )
                 yield GuardInput(said, "document")
             elif not isinstance(part, SystemPromptPart):
                 yield None

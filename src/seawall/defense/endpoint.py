@@ -15,7 +15,7 @@ from pydantic_ai.exceptions import (
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
-from pydantic_ai.settings import ModelSettings
+from pydantic_ai.settings import ModelSettings, merge_model_settings
 
 from seawall.defense.load import Gate, Overloaded, Refused
 from seawall.defense.resilience import Breaker, CircuitOpen, Outcome, Permit, Transition
@@ -38,7 +38,9 @@ class Endpoint(WrapperModel):
     personal data replaced by tokens; what comes back has the tokens restored. Streams are refused.
     """
 
-    def __init__(self, wrapped: Model, gate: Gate, breaker: Breaker, *, call_timeout: float, clock: Clock, rank: int) -> None:
+    def __init__(
+        self, wrapped: Model, gate: Gate, breaker: Breaker, *, call_timeout: float, clock: Clock, rank: int
+    ) -> None:
         super().__init__(wrapped)
         self._gate = gate
         self._breaker = breaker
@@ -83,11 +85,14 @@ class Endpoint(WrapperModel):
         started = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._call_timeout):
-                response = await self.wrapped.request(wire, settings, parameters)
+                response = await self.wrapped.request(wire, _without_retries(settings), parameters)
         except TimeoutError as error:
+            # It may be billed all the same, and nobody will say how much.
+            run.unpriced = True
             self._record(run, permit, "failure", "timeout")
             raise ModelTimeoutError(
-                self.model_name, f"no answer within {self._call_timeout:g} s; the next model is tried, if there is one"
+                self.model_name,
+                f"no answer within {self._call_timeout:g} s; the next model is tried, if there is one",
             ) from error
         except (ModelRequestRejectedError, ContentFilterError) as error:
             # The request was at fault, not the endpoint.
@@ -95,6 +100,7 @@ class Endpoint(WrapperModel):
             raise
         except asyncio.CancelledError:
             # Whoever cancelled may have run out of patience with this endpoint: slow enough, it counts as its failure.
+            run.unpriced = True
             slow = self._clock.monotonic() - started >= self._slow_call
             self._record(run, permit, "failure" if slow else "ignored", "cancelled")
             raise
@@ -123,7 +129,9 @@ class Endpoint(WrapperModel):
 
     def _tell(self, run: RunState, changed: Transition | None) -> None:
         if changed is not None:
-            run.events.publish(events.BreakerChanged(self.model_name, changed.before, changed.after, changed.why))
+            run.events.publish(
+                events.BreakerChanged(self.model_name, changed.before, changed.after, changed.why)
+            )
 
     def _refused(self, run: RunState, by: str, retry_after: float | None) -> None:
         run.attempts.append(f"{self.model_name}:{by}")
@@ -138,8 +146,15 @@ class Endpoint(WrapperModel):
         run_context: RunContext[Any] | None = None,
     ) -> AsyncGenerator[StreamedResponse]:
         """Refuse: nothing may leave before its verdict."""
-        raise StreamingUnavailable("a hardened agent does not stream; use run(), which returns the judged answer whole")
+        raise StreamingUnavailable(
+            "a hardened agent does not stream; use run(), which returns the judged answer whole"
+        )
         yield
+
+
+def _without_retries(settings: ModelSettings | None) -> ModelSettings:
+    # A client that retries by itself multiplies every retry above it, and makes calls that no breaker counts.
+    return merge_model_settings(settings, ModelSettings(max_retries=0)) or ModelSettings()
 
 
 def _retry_after(error: BaseException) -> float | None:

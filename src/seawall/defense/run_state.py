@@ -37,14 +37,18 @@ class RunState:
     attempts: list[str] = field(default_factory=list[str])
     answered_by: str = ""
     fell_back: bool = False
+    unpriced: bool = False
 
     @property
     def cost_usd(self) -> Decimal | None:
         """What the run cost; None where that is unknown.
 
-        A run that never reached a model is known to have cost nothing; one that did, and failed, may have cost.
+        A run that never reached a model is known to have cost nothing. One that gave a call up may have been
+        billed for it.
         """
-        return self.usage.cost if self.model_seconds else Decimal(0)
+        if not self.model_seconds:
+            return Decimal(0)
+        return None if self.unpriced else self.usage.cost
 
     @property
     def degradation(self) -> Degradation:
@@ -75,5 +79,7 @@ def current_run() -> RunState:
     """Return the run of the current task; NotHardened where there is none."""
     run = _current.get()
     if run is None:
-        raise NotHardened("this model is guarded and answers only within Hardened.run(); call the hardened agent")
+        raise NotHardened(
+            "this model is guarded and answers only within Hardened.run(); call the hardened agent"
+        )
     return run

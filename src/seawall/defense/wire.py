@@ -46,10 +46,14 @@ def _hide_request(part: ModelRequestPart, vault: Vault) -> ModelRequestPart:
     if isinstance(part, UserPromptPart):
         if isinstance(part.content, str):
             return replace(part, content=vault.pseudonymise(part.content))
-        return replace(part, content=[vault.pseudonymise(c) if isinstance(c, str) else c for c in part.content])
+        return replace(
+            part, content=[vault.pseudonymise(c) if isinstance(c, str) else c for c in part.content]
+        )
     if isinstance(part, ToolReturnPart | RetryFeedbackPart):
         # Results may be any object: only in its plain form can every string of it be seen.
-        return replace(part, content=_walk(to_jsonable_python(part.content, fallback=str), vault.pseudonymise))
+        return replace(
+            part, content=_walk(to_jsonable_python(part.content, fallback=str), vault.pseudonymise)
+        )
     return part
 
 

@@ -13,13 +13,17 @@ from rich.table import Table
 from seawall.foundation.economics.ledger import Ledger
 from seawall.foundation.errors import SeawallError
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Seawall, the sea wall round an agent.")
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help="Seawall, the sea wall round an agent."
+)
 ledger_app = typer.Typer(no_args_is_help=True, help="The ledger: one row a transaction.")
 retention_app = typer.Typer(no_args_is_help=True, help="Retention: what has expired goes.")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(retention_app, name="retention")
 
-LedgerFile = Annotated[Path, typer.Argument(help="The ledger's database, such as out/.seawall/ledger.db", dir_okay=False)]
+LedgerFile = Annotated[
+    Path, typer.Argument(help="The ledger's database, such as out/.seawall/ledger.db", dir_okay=False)
+]
 
 
 @ledger_app.command("list")
@@ -34,9 +38,11 @@ def list_rows(
     ledger.close()
     if as_json:
         for row in rows:
-            typer.echo(json.dumps(asdict(row), default=str))
+            typer.echo(json.dumps({**asdict(row), "tokens_saved": row.tokens_saved}, default=str))
         return
-    table = Table("started (UTC)", "agent", "model", "outcome", "ms", "tokens in", "saved", "cost $", box=None)
+    table = Table(
+        "started (UTC)", "agent", "model", "outcome", "ms", "tokens in", "saved", "cost $", box=None
+    )
     for row in rows:
         started = datetime.fromtimestamp(row.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
         cost = "unknown" if row.cost_usd is None else f"{row.cost_usd:f}"
@@ -58,7 +64,9 @@ def run_retention(database: LedgerFile) -> None:
 
 def _open(database: Path) -> Ledger:
     if not database.exists():
-        typer.echo(f"seawall: no ledger at {database}; a review keeps its own in DIR/.seawall/ledger.db", err=True)
+        typer.echo(
+            f"seawall: no ledger at {database}; a review keeps its own in DIR/.seawall/ledger.db", err=True
+        )
         raise typer.Exit(2)
     return Ledger(database)
 

@@ -24,7 +24,9 @@ def seconds(value: Period) -> float:
 
 def size(value: str | int) -> int:
     """Turn `"256 kB"`, `"2 MiB"` or a count into bytes; ConfigError unless it is positive."""
-    amount = value if isinstance(value, int) else int(_parse(value, _BYTES, "a size such as '256 kB' or '2 MiB'"))
+    amount = (
+        value if isinstance(value, int) else int(_parse(value, _BYTES, "a size such as '256 kB' or '2 MiB'"))
+    )
     if amount <= 0:
         raise ConfigError(f"size {value!r} must be larger than nothing, such as '256 kB'")
     return amount

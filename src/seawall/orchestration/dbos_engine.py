@@ -152,7 +152,9 @@ class DbosEngine:
 
     async def recorded(self) -> Mapping[str, float]:
         """Keys with a recorded result, and when (seconds since the epoch) each was started."""
-        done = await DBOS.list_workflows_async(status="SUCCESS", name="unit", load_input=False, load_output=False)
+        done = await DBOS.list_workflows_async(
+            status="SUCCESS", name="unit", load_input=False, load_output=False
+        )
         return {found.workflow_id: (found.created_at or 0) / 1000 for found in done}
 
     async def results(self, keys: list[str]) -> AsyncIterator[tuple[str, Json]]:
@@ -174,7 +176,9 @@ class DbosEngine:
         """Delete what expired, and what failed: a failure is no result, and is tried again when asked for."""
         horizon = time.time() - self._retention
         expired = [key for key, started in (await self.recorded()).items() if started <= horizon]
-        failed = await DBOS.list_workflows_async(status=["ERROR", "CANCELLED"], load_input=False, load_output=False)
+        failed = await DBOS.list_workflows_async(
+            status=["ERROR", "CANCELLED"], load_input=False, load_output=False
+        )
         await self.forget([*expired, *(found.workflow_id for found in failed)])
 
     async def __aexit__(self, *_: object) -> None:

@@ -80,7 +80,9 @@ class Ledger:
             if self._error is not None:
                 raise StoreError(f"the ledger can no longer write: {self._error}; free the disk and restart")
             if len(self._waiting) >= self._capacity:
-                raise StoreError(f"the ledger is {self._capacity} rows behind its disk; refusing to forget one")
+                raise StoreError(
+                    f"the ledger is {self._capacity} rows behind its disk; refusing to forget one"
+                )
             self._waiting.append(transaction)
             self._work.notify_all()
 

@@ -20,7 +20,9 @@ def open_sqlite(path: Path) -> Engine:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
-        raise StoreError(f"cannot open the database {path}: {error.strerror}; choose a folder you can write to") from error
+        raise StoreError(
+            f"cannot open the database {path}: {error.strerror}; choose a folder you can write to"
+        ) from error
     engine = create_engine(f"sqlite:///{path}")
 
     @event.listens_for(engine, "connect")
