@@ -25,7 +25,7 @@ def filled_ledger(path: Path, *, expires_at: float = 1e12) -> None:
             outcome="ok",
             input_tokens=10,
             tokens_without_retrieval=30,
-        )  # fmt: skip
+        )
     )
     ledger.close()
 
