@@ -6,25 +6,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from urllib.parse import quote
 
+from seawall_contracts.finder.names import CORE_CLAUSES
 from seawall_contracts.outputs.compact import clip
 from seawall_contracts.outputs.economics import Workload
 from seawall_contracts.outputs.rows import RISKS, ROUTES, ContractRow, RunFacts
 
-CORE_CLAUSES = (
-    "Governing Law",
-    "Cap On Liability",
-    "Uncapped Liability",
-    "Anti-Assignment",
-    "Termination For Convenience",
-    "Renewal Term",
-    "Expiration Date",
-    "Non-Compete",
-    "Exclusivity",
-    "Audit Rights",
-    "Ip Ownership Assignment",
-    "Insurance",
-    "Change Of Control",
-)
 NOT_FOUND = "not found"
 # Names come from documents: past this many distinct ones, the rest is counted as one.
 _NAMES = 5000
