@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from seawall_contracts.finder.names import CLAUSES, CORE_CLAUSES
 from seawall_contracts.finder.reader import Passage, Reader
-from seawall_contracts.finder.retriever import Retriever
+from seawall_contracts.finder.retriever import Retriever, worth_asking
 from seawall_contracts.finder.segments import segment
 from training.data import Contract
 
@@ -36,8 +36,9 @@ def answer(retriever: Retriever, reader: Reader, contract: Contract) -> list[Row
     text = contract.text
     segments = segment(text)
     found = retriever.retrieve(text, segments)
-    questions = {name: [(f"P{one.segment}", one.score) for one in some] for name, some in found.items()}
-    shown = sorted({one.segment for some in found.values() for one in some})
+    asked = {name: worth_asking(some) for name, some in found.items()}
+    questions = {name: [(f"P{one.segment}", one.score) for one in some] for name, some in asked.items()}
+    shown = sorted({one.segment for some in asked.values() for one in some})
     passages = {
         f"P{i}": Passage(f"P{i}", segments[i].heading, text[segments[i].start : segments[i].end])
         for i in shown
@@ -45,7 +46,11 @@ def answer(retriever: Retriever, reader: Reader, contract: Contract) -> list[Row
     rows: list[Row] = []
     for one in reader.read(passages, questions):
         column = CLAUSES.index(one.clause)
-        bounds = [(segments[int(key[1:])].start, segments[int(key[1:])].end) for key in one.ranking]
+        # As a review lists them: the reader's choice, then the retriever's order.
+        order = dict.fromkeys(
+            [*(int(key[1:]) for key in one.ranking[:1]), *(c.segment for c in found[one.clause])]
+        )
+        bounds = [(segments[at].start, segments[at].end) for at in order]
         hit = _first_hit(bounds, contract.spans[column]) if contract.spans[column] else None
         gold = bool(contract.present[column])
         rows.append(Row(one.clause, gold, one.present, one.probability, one.abstained, hit))

@@ -21,8 +21,8 @@ def assemble(prepared: Prepared, reading: Reading, playbook: Playbook) -> Contra
     passages = {passage.id: passage for passage in prepared.passages}
     answers = {answer.clause: answer for answer in reading.clauses}
     findings = tuple(
-        _finding(clause, answers.get(clause), [id_ for id_, _ in candidates], passages)
-        for clause, candidates in prepared.clauses.items()
+        _finding(clause, answers.get(clause), candidates, passages)
+        for clause, candidates in prepared.candidates.items()
     )
     labels = {answer.id: answer for answer in reading.hypotheses}
     nda = tuple(

@@ -85,7 +85,8 @@ def read_prompt(prompt: str) -> str:
             present=answer.present,
             confidence=answer.probability,
             abstained=answer.abstained,
-            evidence=_evidence(answer.ranking, passages, quoted=answer.present),
+            # After the reader's choice the retriever's order is as good as any, and that is known already.
+            evidence=_evidence(answer.ranking[:1], passages, quoted=answer.present),
         )
         for answer in _reader().read(passages, questions.clauses)
     ]

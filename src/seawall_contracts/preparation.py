@@ -14,7 +14,7 @@ from seawall.defense import find_injection
 from seawall_contracts.documents import Extracted, Hidden, extract
 from seawall_contracts.facts import read_facts
 from seawall_contracts.finder.nda import NdaRetriever
-from seawall_contracts.finder.retriever import Candidate, Retriever
+from seawall_contracts.finder.retriever import Candidate, Retriever, worth_asking
 from seawall_contracts.finder.segments import Segment, segment
 from seawall_contracts.reading import Questions
 from seawall_contracts.schema import Alert, Facts, Span
@@ -25,8 +25,6 @@ UNREAD = "pages that could not be read"
 WITHHELD = "[withheld: text addressed to the reviewer, or hidden]"
 _ALERT_SPANS = 20
 _SCANS = 8
-# A passage that is the clause with less than this probability is not shown to a model, unless it is the best there is.
-_HOPELESS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,8 @@ class Prepared:
     """A document, read: what rules found in it, and what a model should be asked about it.
 
     `withheld` are all stretches that are addressed to the reviewer or hidden from a reader of the page. They are kept
-    from every model; alerts show the first of them.
+    from every model; alerts show the first of them. `candidates` are all that retrieval found for a clause, best first;
+    `clauses` are those of them that are worth asking about, with their scores.
     """
 
     sha256: str
@@ -54,6 +53,7 @@ class Prepared:
     alerts: tuple[Alert, ...]
     withheld: tuple[tuple[int, int], ...]
     passages: tuple[Passage, ...]
+    candidates: dict[str, tuple[str, ...]]
     clauses: dict[str, tuple[tuple[str, float], ...]]
     hypotheses: dict[str, tuple[tuple[str, float], ...]]
     seconds: float
@@ -65,13 +65,12 @@ class Prepared:
         return estimate_tokens(self.characters)
 
     def questions(self) -> Questions:
-        """Return the questions: what is withheld is cut out of the passages, and what retrieval
-        holds for hopeless stays at home, as it costs tokens and changes no answer.
-        """
-        clauses = {name: _hopeful(best) for name, best in self.clauses.items()}
-        asked = {id_ for group in (clauses, self.hypotheses) for best in group.values() for id_, _ in best}
+        """Return the questions, with what is withheld cut out of the passages."""
+        asked = {
+            id_ for group in (self.clauses, self.hypotheses) for best in group.values() for id_, _ in best
+        }
         blocks = (Block(p.id, p.heading, _withhold(p, self.withheld)) for p in self.passages if p.id in asked)
-        return Questions(tuple(blocks), clauses, self.hypotheses)
+        return Questions(tuple(blocks), self.clauses, self.hypotheses)
 
 
 def estimate_tokens(characters: int) -> int:
@@ -108,7 +107,8 @@ def prepare(path: str, texts: str, *, nda: bool | None) -> Prepared:
         alerts=_alerts(document, addressed, hidden),
         withheld=withheld,
         passages=tuple(_passage(text, number, segments[number], said) for number in wanted),
-        clauses={name: _named(best) for name, best in clauses.items()},
+        candidates={name: tuple(_id(found) for found in best) for name, best in clauses.items()},
+        clauses={name: _named(worth_asking(best)) for name, best in clauses.items()},
         hypotheses={name: _named(best) for name, best in hypotheses.items()},
         seconds=time.perf_counter() - started,
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -171,12 +171,12 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _hopeful(best: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:
-    return tuple(found for place, found in enumerate(best) if place == 0 or found[1] >= _HOPELESS)
-
-
 def _named(best: tuple[Candidate, ...]) -> tuple[tuple[str, float], ...]:
-    return tuple((f"P{found.segment}", found.score) for found in best)
+    return tuple((_id(found), found.score) for found in best)
+
+
+def _id(found: Candidate) -> str:
+    return f"P{found.segment}"
 
 
 def _alerts(

@@ -15,6 +15,8 @@ from seawall_contracts.finder.tokens import words
 CANDIDATES = 5
 SCORE_DIGITS = 4
 WEIGHTS = Path(__file__).with_name("weights")
+# A passage that is the clause with less than this probability is not worth its tokens, unless it is the best there is.
+HOPELESS = 0.02
 _NOWHERE = -1.2
 
 
@@ -66,6 +68,11 @@ def context_features(margins: F32, context: Context, short: NDArray[np.int64]) -
 def shortlist(margins: F32, count: int) -> NDArray[np.int64]:
     """Give the passages with the largest margins, best first: `[at most count, types]`."""
     return np.argsort(-margins, axis=0, kind="stable")[:count]
+
+
+def worth_asking(best: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Leave out the candidates that no model need be shown, at the price of their tokens: all but the first, if hopeless."""
+    return tuple(found for place, found in enumerate(best) if place == 0 or found.score >= HOPELESS)
 
 
 @dataclass(frozen=True, slots=True)
