@@ -7,13 +7,13 @@ from seawall.foundation import compile_pattern
 TYPES: tuple[tuple[str, str], ...] = (
     (
         "nda",
-        r"non[-‐‑–—\s]?\s?disclosure|confidentiality (?:and|agreement|undertaking|deed)|confidential disclosure|secrecy agreement",
+        r"non[-‐‑–—\s]?\s?disclosure|confidentiality (?:and|agreement|undertaking|deed)|confidential (?:disclosure|evaluation)|secrecy agreement",
     ),
     ("amendment", r"\bamendment\b|\baddendum\b"),
     ("services", r"^(?:\w+ ){0,2}statement of work"),
     (
         "msa",
-        r"master (?:(?:professional|software|subscription|consulting|cloud)(?: and \w+)? )?(?:services?|agreement|subscription)\b|framework agreement",
+        r"master (?:[\w&-]+ ){0,3}(?:services?|subscription|consulting)\b|master agreement|framework agreement",
     ),
     ("license", r"licen[cs]e|licensing"),
     ("distribution", r"distribut(?:or|ion)|resell|reseller|dealer"),
