@@ -95,6 +95,8 @@ class Run:
     """One run of the review command over its files. Iterate `rows` and every file gets exactly one."""
 
     def __init__(self, options: Options) -> None:
+        # A policy that cannot hold is refused here, before a worker stumbles over it.
+        build_policy(concurrency=1, retention=options.retention)
         self.options = options
         self.progress = Progress()
         self.stop = asyncio.Event()

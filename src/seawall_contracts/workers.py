@@ -66,6 +66,9 @@ class Workers:
         self._limit = limit_seconds
         self._prepare = prepare
         self._pool = self._new_pool(count)
+        # The processes start now, and import while their owner still plans, not when the first call comes.
+        for _ in range(count):
+            self._pool.submit(os.getpid)
 
     def _new_pool(self, count: int) -> ProcessPoolExecutor:
         # Forked from a small server process that has imported everything once and runs no threads: a fork of
