@@ -47,7 +47,33 @@ class BreakerChanged:
     why: str
 
 
-Event = TransactionFinished | GuardTripped | Refused | BreakerChanged
+@dataclass(frozen=True, slots=True)
+class StoreChanged:
+    """A shared store stopped answering, or answers again; until it does, its callers do what they do without it."""
+
+    store: str
+    healthy: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrustChanged:
+    """A caller went from one step of trust to another: `trusted`, `watched`, `cooling` or `banned`.
+
+    `scope` is `subject` or `tenant`; `caller` is a keyed digest. `seconds` is how long the step lasts unless more
+    happens; `by` is `guards`, or the operator who said so.
+    """
+
+    tenant: str
+    scope: str
+    caller: str
+    before: str
+    after: str
+    seconds: float
+    by: str
+
+
+Event = TransactionFinished | GuardTripped | Refused | BreakerChanged | StoreChanged | TrustChanged
 Subscriber = Callable[[Event], None]
 
 

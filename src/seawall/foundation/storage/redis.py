@@ -1,0 +1,111 @@
+"""Redis or Valkey, asked in bounded time: Lua scripts, and nothing else."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha1
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from seawall.foundation.clock import SYSTEM_CLOCK, Clock
+from seawall.foundation.errors import StoreError
+from seawall.foundation.events import EventBus, StoreChanged
+from seawall.foundation.units import Period, seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script; Redis knows it by its SHA-1, which is an address here and no protection."""
+
+    text: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work the address out once."""
+        object.__setattr__(self, "sha", sha1(self.text.encode(), usedforsecurity=False).hexdigest())
+
+
+class RedisScripts:
+    """Runs scripts on one Redis; every call ends within `timeout`, whatever Redis does.
+
+    A call that fails or takes longer raises StoreError, and Redis is then left alone for `rest`: calls in that
+    time raise at once, so that a hung store delays a few callers by `timeout`, not every one. After it a single
+    call tries again while the others still raise. A script that timed out may have run all the same. For use from
+    one event loop; close it with `aclose`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: Period = "40ms",
+        rest: Period = "1s",
+        events: EventBus | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._timeout = seconds(timeout)
+        self._rest = seconds(rest)
+        self._events = events or EventBus()
+        self._clock = clock
+        self._rests_until: float | None = None
+        client: Any = Redis
+        self._redis = client.from_url(
+            url,
+            socket_timeout=self._timeout,
+            socket_connect_timeout=self._timeout,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=0,
+        )
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last call got an answer; for readiness, metrics and the console."""
+        return self._rests_until is None
+
+    async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes | str | int]) -> Any:
+        """Run `script` in one atomic step and return what it returns; StoreError where there is no answer in time."""
+        self._admit()
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await self._evaluate(script, keys, args)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed(type(error).__name__)
+            raise StoreError(
+                f"the shared store gave no answer within {self._timeout * 1000:g} ms ({type(error).__name__})"
+            ) from error
+        if self._rests_until is not None:
+            self._rests_until = None
+            self._events.publish(StoreChanged("redis", healthy=True, why="answered"))
+        return answer
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def _evaluate(
+        self, script: Script, keys: Sequence[bytes], args: Sequence[bytes | str | int]
+    ) -> Any:
+        try:
+            return await self._redis.evalsha(script.sha, len(keys), *keys, *args)
+        except NoScriptError:
+            # A store that was restarted has forgotten its scripts.
+            return await self._redis.eval(script.text, len(keys), *keys, *args)
+
+    def _admit(self) -> None:
+        if self._rests_until is None:
+            return
+        now = self._clock.monotonic()
+        if now < self._rests_until:
+            raise StoreError("the shared store gave no answer lately and is left alone for a moment")
+        # This call tries it; the others go on without until it is known.
+        self._rests_until = now + self._rest
+
+    def _failed(self, why: str) -> None:
+        before = self._rests_until
+        self._rests_until = self._clock.monotonic() + self._rest
+        if before is None:
+            self._events.publish(StoreChanged("redis", healthy=False, why=why))
