@@ -1,8 +1,10 @@
 """What is known of the run that is under way, shared by the capability and the model endpoints below it."""
 
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Literal
 
 from pydantic_ai.usage import RunUsage
 
@@ -11,6 +13,10 @@ from seawall.foundation.errors import SeawallError
 from seawall.foundation.events import EventBus
 from seawall.foundation.principal import Principal
 from seawall.foundation.transaction import Degradation, Outcome
+
+
+Channel = Literal["text", "tool_call", "thinking"]
+OutputJudge = Callable[[str, str, Channel], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -38,6 +44,15 @@ class RunState:
     answered_by: str = ""
     fell_back: bool = False
     unpriced: bool = False
+    output_judge: OutputJudge | None = None
+
+    async def judge_output(self, text: str, before: str, channel: Channel) -> None:
+        """Judge what a model said before anybody reads it; GuardBlocked where it must not go out.
+
+        `text` comes whole or in pieces; `before` is the end of what was already let out in the same channel.
+        """
+        if self.output_judge is not None:
+            await self.output_judge(text, before, channel)
 
     @property
     def cost_usd(self) -> Decimal | None:
