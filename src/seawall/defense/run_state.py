@@ -14,7 +14,6 @@ from seawall.foundation.events import EventBus
 from seawall.foundation.principal import Principal
 from seawall.foundation.transaction import Degradation, Outcome
 
-
 Channel = Literal["text", "tool_call", "thinking"]
 OutputJudge = Callable[[str, str, Channel], Awaitable[None]]
 
