@@ -5,6 +5,12 @@ Leach, "Rate Limiting, Cells, and GCRA". A bucket is one theoretical arrival tim
 everything admitted so far will have been earned back. In any window of t nanoseconds, however callers
 interleave, at most `burst + t / interval` units are admitted. Time is whole nanoseconds because sums of
 floats drift past that bound.
+
+Giving back what a reservation did not need is not in the sources. Each unit taken holds a piece of time of
+its own, at the earliest the instant it was taken at and at the latest `burst * interval` after: that is why the
+bound holds. Only the part of a reservation that lies ahead may be given back, and nothing that was taken later
+may move to before the instant it was taken at; `Quota.settle` keeps to that, so the bound holds for what was
+really used as well.
 """
 
 from dataclasses import dataclass
@@ -13,7 +19,29 @@ from typing import NamedTuple
 from seawall.foundation.errors import ConfigError
 
 _NS = 1_000_000_000
-_FINEST_INTERVAL = 1_000
+_FINEST_INTERVAL = 100
+
+
+class Bucket(NamedTuple):
+    """What is stored: all that was taken is earned back at `tat`, and the bucket has been in use without a
+    break since `since`; in that time `given` nanoseconds were given back.
+    """
+
+    tat: int
+    since: int
+    given: int
+
+
+class Verdict(NamedTuple):
+    """What a rule found: `tat` is when all that was taken is free again; waits are nanoseconds, `retry_after`
+    None for never.
+    """
+
+    ok: bool
+    tat: int
+    remaining: int
+    retry_after: int | None
+    reset_after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +54,54 @@ class Quota:
 
     @classmethod
     def of(cls, limit: int, period: float, burst: int) -> "Quota":
-        """Spread `limit` units over `period` seconds; ConfigError above a million a second.
+        """Spread `limit` units over `period` seconds; ConfigError above ten million a second.
 
-        The interval is rounded up to a nanosecond: a limit may be under-used by at most 0.1 %, never
-        exceeded.
+        The interval is rounded up to a nanosecond: a limit is never exceeded, and under-used by at most 0.1 %
+        up to a million units a second, by at most 1 % up to ten million.
         """
         interval = -(-round(period * _NS) // limit)
         if interval < _FINEST_INTERVAL:
             raise ConfigError(
-                f"{limit} in {period:g} s is more than 1,000,000 a second; use a lower limit or a longer period"
+                f"{limit} in {period:g} s is more than 10,000,000 a second; use a lower limit or a longer period"
             )
         return cls(limit, interval, burst)
 
+    @property
+    def most(self) -> int:
+        """Units that may be spent at once, ever."""
+        return self.burst
 
-class Verdict(NamedTuple):
-    """What `gcra` found: `tat` is to be stored if `ok`; waits are nanoseconds, `retry_after` None for never."""
+    def share(self, count: int) -> "Quota":
+        """Return what one of `count` equal parts may spend; together they spend no more than the whole.
 
-    ok: bool
-    tat: int
-    remaining: int
-    retry_after: int | None
-    reset_after: int
+        The rate is divided exactly, the burst rounded down: to 0 where it is less than `count`.
+        """
+        return Quota(max(1, self.limit // count), self.interval * count, self.burst // count)
+
+    def judge(self, bucket: Bucket | None, now: int, cost: int) -> tuple[Verdict, Bucket]:
+        """Judge `cost` units at `now`, and return the bucket to store if they are admitted."""
+        if bucket is None or bucket.tat <= now:
+            bucket = Bucket(now, now, 0)
+        verdict = gcra(bucket.tat, now, self, cost)
+        return verdict, Bucket(verdict.tat, bucket.since, bucket.given)
+
+    def settle(self, bucket: Bucket | None, mark: Bucket, now: int, spare: int) -> Bucket | None:
+        """Give back `spare` units of the take that left the bucket at `mark`, or charge them if negative.
+
+        Only what is not earned back yet is given back; a charge is taken whatever it leads to. Right after the
+        take all of it is given back; if others were given back in between, possibly less: the rest is earned back
+        with time.
+        """
+        amount = spare * self.interval
+        if amount < 0:
+            start = bucket if bucket is not None and bucket.tat > now else Bucket(now, now, 0)
+            return Bucket(start.tat - amount, start.since, start.given)
+        if bucket is None or bucket.since != mark.since:
+            return bucket
+        # What was given back since may have moved the take forward by as much, so it ends no earlier than this.
+        ends = mark.tat - (bucket.given - mark.given)
+        back = min(amount, ends - now)
+        return bucket if back <= 0 else Bucket(bucket.tat - back, bucket.since, bucket.given + back)
 
 
 def nanoseconds(instant: float) -> int:

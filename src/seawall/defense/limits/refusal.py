@@ -1,5 +1,7 @@
 """What a caller over its limit is told."""
 
+from decimal import Decimal
+
 from pydantic_ai.exceptions import AgentRunError, UsageLimitExceeded
 
 from seawall.defense.limits.store import Decision
@@ -27,10 +29,18 @@ class RateLimited(Rejected, UsageLimitExceeded):
 
 
 def _text(decision: Decision) -> str:
+    wait = f"try again in {decision.retry_after:.3g} s" if decision.retry_after else "try again later"
     if decision.store_full:
-        wait = f"try again in {decision.retry_after:.3g} s" if decision.retry_after else "try again later"
         return f"rate limit {decision.name!r}: its store counts as many callers as it can hold; {wait}"
-    observed = f"rate limit {decision.name!r} reached: {decision.remaining} left"
+    if decision.degraded and decision.remaining == 0:
+        return f"rate limit {decision.name!r}: its shared store gives no answer, and what may be spent without it is spent; {wait}"
+    observed = f"rate limit {decision.name!r} reached: {_left(decision)} left"
     if decision.retry_after is None:
         return f"{observed}, and the request asks for more than may ever be spent at once; split it"
-    return f"{observed}; try again in {decision.retry_after:.3g} s"
+    return f"{observed}; {wait}"
+
+
+def _left(decision: Decision) -> str:
+    if decision.of == "usd":
+        return f"{Decimal(decision.remaining).scaleb(-6).normalize():f} usd"
+    return f"{decision.remaining}" if decision.of == "requests" else f"{decision.remaining} {decision.of}"
