@@ -251,7 +251,7 @@ async def test_no_caller_is_named_in_what_is_stored_or_shown() -> None:
     assert "acme" not in shown
     other = MemoryStore()
     await take(other, limit, ANN, 0.0)
-    assert vars(store)["_tats"].keys().isdisjoint(vars(other)["_tats"])
+    assert vars(store)["_states"].keys().isdisjoint(vars(other)["_states"])
 
 
 async def test_time_running_back_never_lets_anyone_through_early() -> None:
@@ -277,6 +277,7 @@ def test_a_limit_describes_itself_as_plain_data() -> None:
     assert RateLimit(60, "1m", key=by_region, burst=5).describe() == {
         "name": "60 per 1m by by_region",
         "limit": 60,
+        "of": "requests",
         "per": "1m",
         "burst": 5,
         "key": "by_region",
@@ -292,7 +293,7 @@ WRONG: list[dict[str, object]] = [
     {"burst": 0},
     {"key": "planet"},
     {"key": NAMELESS},
-    {"limit": 2_000_000, "per": "1s"},
+    {"limit": 20_000_000, "per": "1s"},
 ]
 
 

@@ -80,10 +80,11 @@ class Quota:
 
     def judge(self, bucket: Bucket | None, now: int, cost: int) -> tuple[Verdict, Bucket]:
         """Judge `cost` units at `now`, and return the bucket to store if they are admitted."""
-        if bucket is None or bucket.tat <= now:
-            bucket = Bucket(now, now, 0)
-        verdict = gcra(bucket.tat, now, self, cost)
-        return verdict, Bucket(verdict.tat, bucket.since, bucket.given)
+        tat, since, given = bucket or (now, now, 0)
+        if tat <= now:
+            tat, since, given = now, now, 0
+        verdict = gcra(tat, now, self, cost)
+        return verdict, Bucket(verdict.tat, since, given)
 
     def settle(self, bucket: Bucket | None, mark: Bucket, now: int, spare: int) -> Bucket | None:
         """Give back `spare` units of the take that left the bucket at `mark`, or charge them if negative.
@@ -122,10 +123,13 @@ def gcra(tat: int, now: int, quota: Quota, cost: int = 1) -> Verdict:
     A cost of 0 looks without spending. A cost above the burst is refused for ever. If time runs back the
     bucket keeps its debt: the caller may be held longer, never let through early.
     """
-    start = max(tat, now)
-    horizon = now + quota.burst * quota.interval
-    after = start + cost * quota.interval
-    if after > horizon and cost:
-        left = max(0, (horizon - start) // quota.interval)
+    interval = quota.interval
+    start = tat if tat > now else now  # noqa: FURB136  half the time of max()
+    horizon = now + quota.burst * interval
+    after = start + cost * interval
+    if after > horizon:
+        if not cost:
+            return Verdict(True, after, 0, 0, after - now)
+        left = max(0, (horizon - start) // interval)
         return Verdict(False, tat, left, None if cost > quota.burst else after - horizon, start - now)
-    return Verdict(True, after, max(0, (horizon - after) // quota.interval), 0, after - now)
+    return Verdict(True, after, (horizon - after) // interval, 0, after - now)

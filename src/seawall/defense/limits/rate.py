@@ -47,7 +47,9 @@ class Limit:
         object.__setattr__(self, "quota", rule)
         object.__setattr__(self, "name", self.name or self._default_name(kind))
         object.__setattr__(self, "_key_of", key_of(self.key))
-        object.__setattr__(self, "_space", f"{self._numbers()}/{len(kind)}:{kind}{len(self.name)}:{self.name}|")
+        object.__setattr__(
+            self, "_space", f"{self._numbers()}/{len(kind)}:{kind}{len(self.name)}:{self.name}|"
+        )
 
     def take(self, caller: Principal, cost: int = 1) -> Take:
         """Say what work of `cost` units would spend; a store decides. ConfigError if the caller has no such key."""
@@ -67,7 +69,13 @@ class Limit:
 
     def _described(self) -> dict[str, object]:
         limit = self.limit if isinstance(self.limit, int) else str(self.limit)
-        return {"name": self.name, "limit": limit, "of": self.of, "per": str(self.per), "key": key_kind(self.key)}
+        return {
+            "name": self.name,
+            "limit": limit,
+            "of": self.of,
+            "per": str(self.per),
+            "key": key_kind(self.key),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +123,9 @@ class SlidingWindow(Limit):
         return {**self._described(), "slices": self.slices}
 
     def _rule(self) -> Window:
-        return Window.of(limit_units("SlidingWindow(limit)", self.limit, self.of), seconds(self.per), self.slices)
+        return Window.of(
+            limit_units("SlidingWindow(limit)", self.limit, self.of), seconds(self.per), self.slices
+        )
 
     def _numbers(self) -> str:
         assert isinstance(self.quota, Window)

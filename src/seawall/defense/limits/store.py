@@ -10,11 +10,13 @@ from seawall.defense.limits.window import Window
 from seawall.foundation.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Take:
     """`cost` units wanted from the bucket `key`. The key may hold a caller's name: it is never printed, and
     stores hash it.
     """
+
+    # Not frozen, and Decision a tuple: a frozen dataclass takes as long to make as the whole decision.
 
     key: str = field(repr=False)
     quota: Quota | Window
@@ -48,8 +50,7 @@ class Receipt:
         self.open = True
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Whether the work may start.
 
     `name`, `limit`, `remaining` (whole units of `of`; micro-dollars for usd) are those of the limit that decided:
@@ -68,7 +69,7 @@ class Decision:
     store_full: bool = False
     degraded: bool = False
     of: Unit = "requests"
-    receipt: Receipt | None = field(default=None, repr=False, compare=False)
+    receipt: Receipt | None = None
 
 
 class CounterStore(Protocol):
@@ -98,24 +99,35 @@ class CounterStore(Protocol):
 
 def decide(requests: Sequence[Take], verdicts: Sequence[Verdict], receipt: Receipt | None = None) -> Decision:
     """Make one decision of a verdict on each request: all must agree."""
-    index = 0
-    if len(requests) > 1:
-        refused = [at for at, verdict in enumerate(verdicts) if not verdict.ok]
-        if refused:
-            index = max(refused, key=lambda at: _longest(verdicts[at].retry_after))
-        else:
-            index = min(range(len(verdicts)), key=lambda at: verdicts[at].remaining / requests[at].quota.most)
-    verdict, request = verdicts[index], requests[index]
-    wait = None if verdict.retry_after is None else wait_seconds(verdict.retry_after)
+    if len(requests) == 1:
+        return decide_one(requests[0], verdicts[0], receipt)
+    refused = [at for at, verdict in enumerate(verdicts) if not verdict.ok]
+    if refused:
+        index = max(refused, key=lambda at: _longest(verdicts[at].retry_after))
+    else:
+        index = min(
+            range(len(verdicts)), key=lambda at: verdicts[at].remaining / max(1, requests[at].quota.most)
+        )
+    return decide_one(requests[index], verdicts[index], receipt)
+
+
+def decide_one(request: Take, verdict: Verdict, receipt: Receipt | None = None) -> Decision:
+    """Make a decision of the verdict on the request that decides."""
+    ok, _, remaining, wait, reset = verdict
+    after = None if wait is None else wait_seconds(wait)
+    kept = receipt if ok else None
+    # By position: names would take half as long again.
     return Decision(
-        verdict.ok,
+        ok,
         request.quota.limit,
-        verdict.remaining,
-        wait,
-        wait_seconds(verdict.reset_after),
+        remaining,
+        after,
+        wait_seconds(reset),
         request.name,
-        of=request.of,
-        receipt=receipt if verdict.ok else None,
+        False,
+        False,
+        request.of,
+        kept,
     )
 
 

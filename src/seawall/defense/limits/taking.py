@@ -32,7 +32,9 @@ class Reservation:
     Where nobody does, say because the process died, it stays spent and is earned back with time.
     """
 
-    def __init__(self, store: CounterStore, limits: Sequence[Limit], decision: Decision | None, clock: Clock) -> None:
+    def __init__(
+        self, store: CounterStore, limits: Sequence[Limit], decision: Decision | None, clock: Clock
+    ) -> None:
         self.decision = decision
         self._store = store
         self._limits = limits
