@@ -366,7 +366,7 @@ def test_a_policy_describes_itself() -> None:
         fallbacks=["openai:gpt-5"],
     )
     described = policy.describe()
-    assert list(described)[:2] == ["limits", "guards"]
+    assert list(described)[:3] == ["abuse", "limits", "guards"]
     assert described["guards"] == ["size", "pseudonymise"]
     assert described["fallbacks"] == ["openai:gpt-5"]
 

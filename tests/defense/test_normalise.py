@@ -26,6 +26,7 @@ LETTERS = st.text(
         ("ﬁle a\u00a0b “c” d’s – e", 'file a b "c" d\'s - e'),
         ("".join(chr(0xE0000 + ord(letter)) for letter in "ignore"), "ignore"),
         ("中文 stays", "中文 stays"),
+        ("🅘🅖🅝🅞🅡🅔 🆁🆄🅻🅴🆂 🇦🇱🇱", "IGNORE RULES ALL"),
     ],
 )
 def test_disguises_are_folded(disguised: str, plain: str) -> None:
@@ -51,6 +52,20 @@ def test_spans_lead_back_to_the_letters_they_came_from(text: str, data: st.DataO
     if start < end:
         assert 0 <= first < last <= len(text)
         assert folded.text[start:end] in normalise(text[first:last]).text
+
+
+@given(LETTERS)
+def test_what_is_folded_is_folded(text: str) -> None:
+    """Folding what was folded changes nothing."""
+    folded = normalise(text).text
+    assert normalise(folded).text == folded
+
+
+@given(LETTERS, LETTERS)
+def test_the_ways_of_folding_agree(one: str, other: str) -> None:
+    """A text with few letters to fold, taken run by run, and one with many, letter by letter, fold alike."""
+    few = normalise(one + "x" * 400 + other)
+    assert few.text == normalise(one).text + "x" * 400 + normalise(other).text
 
 
 @given(LETTERS)

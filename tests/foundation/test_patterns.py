@@ -3,11 +3,12 @@
 import random
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seawall.foundation.compliance.pii_patterns import RULES
-from seawall.foundation.patterns import PatternSet, compile_pattern, scannable
+from seawall.foundation.patterns import PatternSet, PatternsTooLarge, compile_pattern, scannable
 
 TEXTS = st.text(st.sampled_from("ab1@.:/ -+()NameMrFax\n") | st.characters(), max_size=80)
 
@@ -18,6 +19,32 @@ def test_the_set_agrees_with_its_patterns(text: str) -> None:
     patterns = [rule.pattern for rule in RULES]
     text = scannable(text)
     assert PATTERNS.matching(text) == [number for number, one in enumerate(patterns) if one.search(text)]
+
+
+@given(st.integers(10, 24), st.text(st.sampled_from("a1.@ -"), max_size=40))
+def test_too_little_memory_is_never_silence(bits: int, text: str) -> None:
+    """With whatever memory, a set says what its patterns say, or that it cannot tell; it never says nothing."""
+    patterns = [rule.pattern for rule in RULES]
+    try:
+        found = PatternSet(patterns, memory=1 << bits).matching(text)
+    except PatternsTooLarge:
+        assert bits < 24
+    else:
+        assert found == [number for number, one in enumerate(patterns) if one.search(text)]
+
+
+def test_an_answer_without_the_canary_is_an_error() -> None:
+    """What RE2 says when its automaton has no room to run, an empty answer, is refused."""
+
+    class Silent:
+        def Match(self, text: str) -> list[int]:
+            return []
+
+    one = PatternSet([compile_pattern("a")])
+    assert one.matching("b") == []
+    one._set = Silent()
+    with pytest.raises(PatternsTooLarge, match="not read"):
+        one.matching("b")
 
 
 def test_the_set_agrees_on_a_text_made_to_exhaust_it() -> None:

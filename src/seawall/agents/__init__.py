@@ -1,6 +1,16 @@
-"""Tier 4: what an agent holds. Untrusted text fenced off in the prompt, and quotations that are checked."""
+"""Tier 4: what an agent holds. Untrusted text fenced off in the prompt, quotations that are checked, tools with marks."""
 
+from seawall.agents.permissions import Effect, effects_of, marks, result_is_trusted
 from seawall.agents.quotes import locate_quote
 from seawall.agents.spotlight import Block, fence, unfence
 
-__all__ = ["Block", "fence", "locate_quote", "unfence"]
+__all__ = [
+    "Block",
+    "Effect",
+    "effects_of",
+    "fence",
+    "locate_quote",
+    "marks",
+    "result_is_trusted",
+    "unfence",
+]

@@ -1,89 +1,183 @@
-"""The one capability: guards on everything that a model is about to read."""
+"""The one capability: guards on everything that a model reads, and on every call that it wants to make."""
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from pydantic_ai import RunContext
 from pydantic_ai.capabilities import AbstractCapability, WrapModelRequestHandler
-from pydantic_ai.messages import (
-    ModelMessage,
-    ModelRequest,
-    ModelResponse,
-    RetryFeedbackPart,
-    SystemPromptPart,
-    ToolReturnPart,
-    UserPromptPart,
-)
-from pydantic_ai.models import ModelRequestContext
+from pydantic_ai.exceptions import ApprovalRequired
+from pydantic_ai.messages import ModelRequest, ModelResponse, ToolCallPart, UserPromptPart
+from pydantic_ai.models import Model, ModelRequestContext
+from pydantic_ai.settings import ModelSettings, merge_model_settings
+from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolDefinition, ToolDenied
 
-from seawall.defense.guards import Guard, GuardBlocked, GuardInput, Pipeline, Verdict
-from seawall.defense.run_state import current_run
-from seawall.foundation.events import GuardTripped
+from seawall.agents import effects_of, result_is_trusted
+from seawall.defense.approval import Approver, PendingCall
+from seawall.defense.estimate import most_tokens, price, used
+from seawall.defense.guards import UNKNOWN_SPENT, Context, GuardBlocked, GuardInput, Verdict
+from seawall.defense.heard import Heard, Prompt, heard, is_untrusted, spotlit
+from seawall.defense.limits import RateLimited, Spend
+from seawall.defense.meter import Meter
+from seawall.defense.pipeline import Pipeline
+from seawall.defense.run_state import Channel, RunState, current_run
+from seawall.foundation.events import GuardTripped, Refused
+
+_TAINTED = "tainted"
+_UNREADABLE = Verdict(outcome="block", guard="shape", reason_code="unknown_part", score=1.0)
+_FORBIDDEN = Verdict(outcome="block", guard="permission", reason_code=_TAINTED, score=1.0)
+_DENIED = "This call was not approved. Go on without it, and say so."
 
 
 @dataclass
 class GuardCapability(AbstractCapability[Any]):
-    """Judges the newest message of each model request before the request is made.
+    """Judges what a model is about to read, then lets it ask; judges what it wants done, then lets it do that.
 
-    The prompt is judged as a prompt; what tools returned, and what is fed back for a retry, as documents. A
-    part of a kind it does not know is blocked: what cannot be read cannot be let through. Not `active`, it
-    lets everything pass: a policy that guards nothing.
+    The prompt is judged as a prompt; blocks in it, what tools returned, a history, and what is fed back for a
+    retry, as documents. A part of a kind it does not know is blocked: what cannot be read cannot be let through.
+    A run that has read untrusted text makes no call with an effect on the world unless somebody approves.
+    Without a `pipeline` everything passes: a policy that guards nothing.
     """
 
-    guards: Sequence[Guard] = ()
-    active: bool = True
-
-    def __post_init__(self) -> None:
-        """Build the pipeline once; guards hold no state of a run."""
-        self._pipeline = Pipeline(self.guards)
+    pipeline: Pipeline | None
+    meter: Meter
+    models: Sequence[Model]
+    approver: Approver | None
+    defers: bool
+    most_output_tokens: int
 
     async def wrap_model_request(
         self, ctx: RunContext[Any], *, request_context: ModelRequestContext, handler: WrapModelRequestHandler
     ) -> ModelResponse:
-        """Judge, then go on; GuardBlocked where a guard blocks."""
-        if self.active:
-            for text in _newest_texts(request_context.messages):
-                self._judge(text)
-        return await handler(request_context)
-
-    def _judge(self, text: GuardInput | None) -> None:
+        """Judge, reserve what it may use, then go on; a Rejected where one of them refuses."""
         run = current_run()
-        if text is None:
-            verdict = Verdict(outcome="block", guard="shape", reason_code="unknown_part")
-        else:
-            judged = self._pipeline.check(text)
-            verdict = judged.verdict
-            run.guard_seconds += judged.seconds
-            for name, _ in judged.timings:
-                if name != verdict.guard:
-                    run.note_verdict(f"{name}:allow")
-        run.note_verdict(f"{verdict.guard}:{verdict.outcome}")
-        if verdict.outcome == "allow":
-            return
+        for piece in heard(request_context.messages, ctx.run_id) if self.pipeline is not None else ():
+            await self._judge_heard(run, piece)
+        run.tainted = run.tainted or is_untrusted(request_context.messages, ctx.run_id)
+        return await self._metered(run, request_context, handler)
+
+    async def judge_prompt(self, run: RunState, prompt: Prompt | None) -> None:
+        """Judge a prompt before the agent is begun for it; the request that carries it finds the verdict known."""
+        if self.pipeline is not None and prompt is not None:
+            asked = ModelRequest(parts=[UserPromptPart(spotlit(prompt))])
+            for piece in heard([asked], None):
+                await self._judge_heard(run, piece)
+
+    async def before_tool_execute(
+        self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any
+    ) -> Any:
+        """Let a call be made, or ask for an approval first: GuardBlocked where there is nobody to ask."""
+        run = current_run()
+        effects = effects_of(tool_def.metadata)
+        if run.tainted and effects and not ctx.tool_call_approved:
+            if self.approver is None and not self.defers:
+                self._refuse(run, _FORBIDDEN)
+            raise ApprovalRequired({"why": _TAINTED, "effects": sorted(effects)})
+        await self._told_of_limits(run, self.meter.tool_call(run.caller))
+        return args
+
+    async def after_tool_execute(
+        self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, result: Any
+    ) -> Any:
+        """Note that the run is about to read what a stranger wrote."""
+        if not result_is_trusted(tool_def.metadata):
+            current_run().tainted = True
+        return result
+
+    async def handle_deferred_tool_calls(
+        self, ctx: RunContext[Any], *, requests: DeferredToolRequests
+    ) -> DeferredToolResults | None:
+        """Ask the approver about the calls that wait for a word; without one they wait for the caller."""
+        if self.approver is None:
+            return None
+        run = current_run()
+        results = DeferredToolResults()
+        for call in requests.approvals:
+            about = requests.metadata.get(call.tool_call_id, {})
+            pending = PendingCall(
+                run.id,
+                run.caller.tenant,
+                call.tool_name,
+                tuple(about.get("effects", ())),
+                str(about.get("why", "asked")),
+                call.args_as_dict(),
+            )
+            approved = await self.approver(pending)
+            run.note_verdict(f"approval:{'allow' if approved else 'deny'}")
+            results.approvals[call.tool_call_id] = True if approved is True else ToolDenied(_DENIED)
+        return results
+
+    async def judge_output(self, run: RunState, text: str, before: str, channel: Channel) -> None:
+        """Judge what the model said before anybody reads it; GuardBlocked where it must not go out."""
+        if self.pipeline is not None:
+            context: Context = "tool_call" if channel == "tool_call" else "output"
+            value = GuardInput(text, context, run.caller.tenant, before)
+            await self._judge(run, self.pipeline, value, by_caller=False)
+
+    async def _judge_heard(self, run: RunState, piece: Heard) -> None:
+        if piece.text is None:
+            self._refuse(run, _UNREADABLE)
+        elif self.pipeline is not None:
+            value = GuardInput(piece.text, piece.context, run.caller.tenant)
+            await self._judge(run, self.pipeline, value, by_caller=piece.by_caller)
+
+    async def _judge(self, run: RunState, pipeline: Pipeline, value: GuardInput, *, by_caller: bool) -> None:
+        # Cut off while a guard asks a model, the run may have cost what nobody will report.
+        before, run.spent_on_guards = (
+            run.spent_on_guards,
+            UNKNOWN_SPENT if pipeline.spends else run.spent_on_guards,
+        )
+        judged = await pipeline.check(value)
+        run.spent_on_guards = before + judged.spent
+        run.guard_seconds += judged.seconds
+        for verdict in judged.verdicts:
+            run.note_verdict(verdict.note)
+        # A replacement is a block until somebody can put it in the text's place; so is every other half-way word.
+        if judged.verdict.outcome != "allow":
+            if by_caller:
+                run.offence = _passage(value.text, judged.verdict)
+            self._refuse(run, judged.verdict)
+
+    def _refuse(self, run: RunState, verdict: Verdict) -> None:
+        run.note_verdict(verdict.note)
         run.events.publish(
-            GuardTripped(run.id, run.principal.tenant, verdict.guard, verdict.outcome, verdict.reason_code)
+            GuardTripped(run.id, run.caller.tenant, verdict.guard, verdict.outcome, verdict.reason_code)
         )
         # The caller learns that it was refused, not by which rule: the ledger and the events know.
         raise GuardBlocked()
 
+    async def _metered(
+        self, run: RunState, request: ModelRequestContext, handler: WrapModelRequestHandler
+    ) -> ModelResponse:
+        if not self.meter.counts_use:
+            return await handler(request)
+        settings = cast("dict[str, Any]", request.model_settings or {})
+        most_output: int = settings.get("max_tokens") or self.most_output_tokens
+        bounded = merge_model_settings(request.model_settings, ModelSettings(max_tokens=most_output))
+        request = replace(request, model_settings=bounded)
+        counted = most_tokens(request.messages, request.model_request_parameters, most_output)
+        dollars = self.meter.counts_dollars
+        most = Spend(requests=0, tokens=sum(counted), usd=price(self.models, *counted) if dollars else 0)
+        try:
+            async with self.meter.reserved(run.caller, most) as reservation:
+                response = await handler(request)
+                await reservation.settle(used(response, priced=dollars))
+                return response
+        except RateLimited as refusal:
+            self._tell(run, refusal)
+            raise
 
-def _newest_texts(messages: Sequence[ModelMessage]) -> Iterator[GuardInput | None]:
-    newest = messages[-1] if messages else None
-    if isinstance(newest, ModelRequest):
-        for part in newest.parts:
-            if isinstance(part, UserPromptPart):
-                content = [part.content] if isinstance(part.content, str) else part.content
-                for item in content:
-                    yield GuardInput(item, "prompt") if isinstance(item, str) else None
-            elif isinstance(part, ToolReturnPart):
-                yield None if part.files else GuardInput(part.model_response_str(), "document")
-            elif isinstance(part, RetryFeedbackPart):
-                # It can quote what the model said, which may be what a document made it say.
-                said = (
-                    part.content if isinstance(part.content, str) else json.dumps(part.content, default=str)
-                )
-                yield GuardInput(said, "document")
-            elif not isinstance(part, SystemPromptPart):
-                yield None
+    async def _told_of_limits(self, run: RunState, taking: Any) -> None:
+        try:
+            await taking
+        except RateLimited as refusal:
+            self._tell(run, refusal)
+            raise
+
+    def _tell(self, run: RunState, refusal: RateLimited) -> None:
+        run.events.publish(Refused(run.id, run.caller.tenant, "rate limit", refusal.retry_after))
+
+
+def _passage(text: str, verdict: Verdict) -> str:
+    """Return what the guard saw, not what stands round it."""
+    return (text[slice(*verdict.spans[0])] if verdict.spans else text) or text

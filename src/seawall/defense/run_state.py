@@ -1,6 +1,7 @@
 """What is known of the run that is under way, shared by the capability and the model endpoints below it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -8,10 +9,11 @@ from typing import Literal
 
 from pydantic_ai.usage import RunUsage
 
+from seawall.defense.guards import NOTHING_SPENT, Spent
+from seawall.defense.limits import Caller
 from seawall.foundation.compliance.pseudonyms import Vault
 from seawall.foundation.errors import SeawallError
 from seawall.foundation.events import EventBus
-from seawall.foundation.principal import Principal
 from seawall.foundation.transaction import Degradation, Outcome
 
 Channel = Literal["text", "tool_call", "thinking"]
@@ -22,11 +24,12 @@ OutputJudge = Callable[[str, str, Channel], Awaitable[None]]
 class RunState:
     """Collects one run's times, verdicts and attempts; becomes its ledger row.
 
-    `started_at` is seconds since the epoch, `started` monotonic seconds.
+    `started_at` is seconds since the epoch, `started` monotonic seconds. `tainted` says that the run has read
+    untrusted text; `offence` is the caller's own passage that a guard refused, "" where there is none.
     """
 
     id: str
-    principal: Principal
+    caller: Caller
     events: EventBus
     vault: Vault | None
     started_at: float
@@ -43,6 +46,9 @@ class RunState:
     answered_by: str = ""
     fell_back: bool = False
     unpriced: bool = False
+    spent_on_guards: Spent = NOTHING_SPENT
+    tainted: bool = False
+    offence: str = field(default="", repr=False)
     output_judge: OutputJudge | None = None
 
     async def judge_output(self, text: str, before: str, channel: Channel) -> None:
@@ -57,12 +63,14 @@ class RunState:
     def cost_usd(self) -> Decimal | None:
         """What the run cost; None where that is unknown.
 
-        A run that never reached a model is known to have cost nothing. One that gave a call up may have been
-        billed for it.
+        A run that never reached a model is known to have cost nothing but what its guards spent. One that gave a
+        call up may have been billed for it.
         """
+        guards = self.spent_on_guards.usd
         if not self.model_seconds:
-            return Decimal(0)
-        return None if self.unpriced else self.usage.cost
+            return guards
+        models = None if self.unpriced else self.usage.cost
+        return None if models is None or guards is None else models + guards
 
     @property
     def degradation(self) -> Degradation:
@@ -84,9 +92,19 @@ class NotHardened(SeawallError):
 _current: ContextVar[RunState | None] = ContextVar("seawall_run", default=None)
 
 
-def set_current_run(run: RunState) -> None:
-    """Make `run` the run of the current task and of the tasks it starts."""
-    _current.set(run)
+def run_under_way() -> RunState | None:
+    """Return the run of the current task, if there is one."""
+    return _current.get()
+
+
+@contextmanager
+def running(run: RunState) -> Generator[None]:
+    """Make `run` the run of the current task while the block lasts, then put back whichever it was before."""
+    before = _current.set(run)
+    try:
+        yield
+    finally:
+        _current.reset(before)
 
 
 def current_run() -> RunState:

@@ -1,6 +1,6 @@
 """Messages on their way to a model, with personal data replaced, and its answer on the way back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
@@ -37,9 +37,13 @@ def pseudonymise_messages(messages: Sequence[ModelMessage], vault: Vault) -> lis
     ]
 
 
-def restore_response(response: ModelResponse, vault: Vault) -> ModelResponse:
-    """Copy the response with the vault's tokens turned back, in text and tool arguments; thinking stays as signed."""
-    return replace(response, parts=[_show(part, vault) for part in response.parts])
+def restore_response(response: ModelResponse, vault: Vault, *, text_is_json: bool = False) -> ModelResponse:
+    """Copy the response with the vault's tokens turned back, in text and tool arguments; thinking stays as signed.
+
+    Where the text is structured output, `text_is_json`, originals are put back escaped.
+    """
+    show_text = vault.restore_json_text if text_is_json else vault.restore
+    return replace(response, parts=[_show(part, vault, show_text) for part in response.parts])
 
 
 def _hide_request(part: ModelRequestPart, vault: Vault) -> ModelRequestPart:
@@ -65,9 +69,9 @@ def _hide_response(part: ModelResponsePart, vault: Vault) -> ModelResponsePart:
     return part
 
 
-def _show(part: ModelResponsePart, vault: Vault) -> ModelResponsePart:
+def _show(part: ModelResponsePart, vault: Vault, show_text: Callable[[str], str]) -> ModelResponsePart:
     if isinstance(part, TextPart):
-        return replace(part, content=vault.restore(part.content))
+        return replace(part, content=show_text(part.content))
     if isinstance(part, ToolCallPart) and isinstance(part.args, str):
         return replace(part, args=vault.restore_json_text(part.args))
     if isinstance(part, ToolCallPart):

@@ -1,30 +1,43 @@
 """Guards judge text: on its way to a model, and on its way back. Pure: text in, verdict out."""
 
 from seawall.defense.guards.guard import (
+    NOTHING_SPENT,
+    UNKNOWN_SPENT,
+    AsyncGuard,
+    CannotJudge,
     Context,
+    GreyZone,
     Guard,
     GuardBlocked,
     GuardInput,
     Judgement,
     Outcome,
-    Pipeline,
+    Spent,
     Verdict,
 )
-from seawall.defense.guards.injection import Hit, find_injection, injection
+from seawall.defense.guards.injection import Hit, find_injection
+from seawall.defense.guards.injection_guard import InjectionGuard, find_attacks, injection
 from seawall.defense.guards.pseudonymise import Pseudonymise, pseudonymise
 from seawall.defense.guards.size import size
 
 __all__ = [
+    "NOTHING_SPENT",
+    "UNKNOWN_SPENT",
+    "AsyncGuard",
+    "CannotJudge",
     "Context",
+    "GreyZone",
     "Guard",
     "GuardBlocked",
     "GuardInput",
     "Hit",
+    "InjectionGuard",
     "Judgement",
     "Outcome",
-    "Pipeline",
     "Pseudonymise",
+    "Spent",
     "Verdict",
+    "find_attacks",
     "find_injection",
     "injection",
     "pseudonymise",

@@ -51,12 +51,14 @@ _MIX = np.uint64(0xBF58476D1CE4E5B9)
 class Grams:
     """The n-grams of a text.
 
-    Word `i` begins at `text[start[i]]`. `single`, `pair`, `triple` and `skip` hold the dimension of the gram that
+    Word `i` is `text[start[i]:end[i]]`, and `sign[i]` its first character's code if it is a sign, else 0. `single`, `pair`, `triple` and `skip` hold the dimension of the gram that
     begins at each word (they are 0, 1, 2 and 2 shorter than the words); letter gram `j` of dimension `letter[j]`
     lies within word `owner[j]`, ascending.
     """
 
     start: I64
+    end: I64
+    sign: NDArray[np.uint32]
     single: I64
     pair: I64
     triple: I64
@@ -79,8 +81,11 @@ def read_grams(text: str) -> Grams:
     word = _hash_words(raw, codes, starts, start)
     letter, owner = _letters(codes, start)
     second, third = _turn(word, 21), _turn(word, 42)
+    is_sign = codes[start] == 0
     return Grams(
         start,
+        np.flatnonzero(_ends(codes, starts)) + 1,
+        np.where(is_sign, raw[start], np.uint32(0)),
         _dimension(word, 0),
         _dimension(word[:-1] + second[1:], 1),
         _dimension(word[:-2] + second[1:-1] + third[2:], 2),
@@ -95,6 +100,13 @@ def _starts(raw: NDArray[np.uint32], codes: U64) -> NDArray[np.bool_]:
     starts = inside.copy()
     starts[1:] &= ~inside[:-1]
     return starts | ~(inside | np.isin(raw, _BLANKS))
+
+
+def _ends(codes: U64, starts: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    inside = codes != 0
+    ends = inside.copy()
+    ends[:-1] &= ~inside[1:]
+    return ends | (starts & ~inside)
 
 
 def _hash_words(raw: NDArray[np.uint32], codes: U64, starts: NDArray[np.bool_], start: I64) -> U64:

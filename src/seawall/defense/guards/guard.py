@@ -1,25 +1,56 @@
-"""What a guard is, what it says, and how several are asked: cheapest first, failing closed."""
+"""What a guard is and what it says."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal, Protocol
 
-from seawall.foundation.clock import SYSTEM_CLOCK, Clock
-from seawall.foundation.errors import Rejected
+from seawall.foundation.errors import Rejected, SeawallError
 
 Outcome = Literal["allow", "replace", "retry", "approve", "block"]
-Context = Literal["prompt", "document", "output"]
+Context = Literal["prompt", "document", "output", "tool_call"]
 
 GUARD_FAILED = "guard_failed"
-_SEVERITY: dict[Outcome, int] = {"allow": 0, "replace": 1, "retry": 2, "approve": 3, "block": 4}
+GUARD_TIMEOUT = "guard_timeout"
+GUARD_UNAVAILABLE = "guard_unavailable"
+INPUT_TOO_LONG = "input_too_long"
 
 
 @dataclass(frozen=True, slots=True)
 class GuardInput:
-    """Text to judge, and what it is to the model: the user's prompt, a document or tool result, its own output."""
+    """Text to judge, and what it is to the model: the user's prompt, a document or tool result, its own output, the
+    arguments it wrote for a tool.
+
+    `before` is the end of what was let out just before this text, where output comes in pieces; spans and
+    replacements are of `text` alone.
+    `scope` is whose text it is, as a tenant: verdicts are remembered for that scope alone, and not at all
+    without one; guards that cost money share it out by scope.
+    """
 
     text: str
     context: Context = "prompt"
+    scope: str = ""
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What judging cost: `usd` is None where nobody can say, as for a call that was cut off."""
+
+    usd: Decimal | None = Decimal(0)
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: "Spent") -> "Spent":
+        """Add up; something unknown makes the sum unknown."""
+        return Spent(
+            None if self.usd is None or other.usd is None else self.usd + other.usd,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
+
+NOTHING_SPENT = Spent()
+UNKNOWN_SPENT = Spent(usd=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +59,9 @@ class Verdict:
 
     `score` runs from 0 (nothing seen) to 1 (certain); `spans` are half open, in characters of the text judged;
     `replacement` is the whole new text where the outcome is `replace`. It holds no content otherwise, so
-    that everything but the replacement may be logged.
+    that everything but the replacement may be logged. `skipped` is set by a pipeline alone: the guard did not
+    judge, and its owner said that text may then pass. `spent` is what saying it cost; a pipeline moves it to
+    its judgement.
     """
 
     outcome: Outcome
@@ -37,10 +70,43 @@ class Verdict:
     score: float = 0.0
     spans: tuple[tuple[int, int], ...] = ()
     replacement: str | None = None
+    skipped: bool = False
+    spent: Spent = NOTHING_SPENT
+
+    @property
+    def note(self) -> str:
+        """Who said what, for a ledger: `injection:block`, `sentinel:skipped`."""
+        return f"{self.guard}:{'skipped' if self.skipped else self.outcome}"
 
 
-class Guard(Protocol):
-    """Judges text: a name for the ledger, a cost, a bound on its input, and a call."""
+class CannotJudge(SeawallError):
+    """Raised by a guard that can say why it has no verdict; a pipeline turns it into what its owner chose.
+
+    `code` becomes the verdict's reason code, `spent` is charged all the same. `healthy` says that what the
+    guard depends on is not at fault: its breaker does not count it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = GUARD_FAILED,
+        spent: Spent = NOTHING_SPENT,
+        healthy: bool = True,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.spent = spent
+        self.healthy = healthy
+
+
+class _Described(Protocol):
+    """A name for the ledger, a cost, and a bound on its input.
+
+    A pipeline also reads these, where a guard has them: `cacheable` (True: the verdict follows from the
+    `GuardInput` alone, and may be remembered), `ask_between` (see `GreyZone`), `budget` (a Period: the time one
+    call may take), `spends` (True: its calls cost money).
+    """
 
     @property
     def name(self) -> str:
@@ -57,18 +123,46 @@ class Guard(Protocol):
         """Longest text it can judge within its cost; longer text is blocked unread."""
         ...
 
+
+class Guard(_Described, Protocol):
+    """Judges text at once, by computing: a name, a cost, a bound on its input, and a call."""
+
     def __call__(self, value: GuardInput, /) -> Verdict:
         """Judge; whatever it raises counts as a block."""
         ...
 
 
+class AsyncGuard(_Described, Protocol):
+    """Judges text by asking somebody else: a thread, a process, a model."""
+
+    async def __call__(self, value: GuardInput, /) -> Verdict:
+        """Judge; may be cancelled at any await, and must then stop."""
+        ...
+
+
+class GreyZone(Protocol):
+    """A guard that is asked only where the cheaper ones were in doubt."""
+
+    @property
+    def ask_between(self) -> tuple[float, float]:
+        """Asked where the highest score so far is at least the first and below the second."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a pipeline came to: the verdict that counts, the text to go on with, and what each guard took."""
+    """What a pipeline came to: the verdict that counts, the text to go on with, and what each guard took.
+
+    `verdicts` holds what each guard said that had a say, in order; `remembered` counts those known from
+    before, which took no time and cost nothing; `spent` is for the ledger.
+    """
 
     verdict: Verdict
     text: str
     timings: tuple[tuple[str, float], ...]
+    verdicts: tuple[Verdict, ...] = ()
+    remembered: int = 0
+    spent: Spent = NOTHING_SPENT
 
     @property
     def seconds(self) -> float:
@@ -87,43 +181,3 @@ class GuardBlocked(Rejected):
             f"the content was refused by a guard{said}; trying again with the same content will not help"
         )
         self.verdict = verdict
-
-
-class Pipeline:
-    """Asks guards in order of their cost; the first block ends it.
-
-    A replacement is what later guards judge. Of several other outcomes the most severe counts: block, approve,
-    retry, replace, allow. A guard that raises, or is given more than it can judge, has blocked.
-    """
-
-    def __init__(self, guards: Sequence[Guard], *, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._guards = sorted(guards, key=lambda guard: guard.cost)
-        self._clock = clock
-
-    def check(self, value: GuardInput) -> Judgement:
-        """Judge one text. Never raises what a guard raised."""
-        worst = Verdict(outcome="allow", guard="pipeline")
-        timings: list[tuple[str, float]] = []
-        for guard in self._guards:
-            started = self._clock.monotonic()
-            verdict = _ask(guard, value)
-            timings.append((guard.name, self._clock.monotonic() - started))
-            if verdict.outcome == "replace" and verdict.replacement is not None:
-                value = replace(value, text=verdict.replacement)
-            if _SEVERITY[verdict.outcome] >= _SEVERITY[worst.outcome]:
-                worst = verdict
-            if verdict.outcome == "block":
-                break
-        return Judgement(worst, value.text, tuple(timings))
-
-
-def _ask(guard: Guard, value: GuardInput) -> Verdict:
-    failed = Verdict(outcome="block", guard=guard.name, reason_code=GUARD_FAILED, score=1.0)
-    if len(value.text) > guard.max_characters:
-        return failed
-    try:
-        verdict = guard(value)
-    # Guards fail closed: whatever goes wrong in one, even in a stranger's, must not let its text through.
-    except Exception:  # noqa: BLE001
-        return failed
-    return failed if verdict.outcome == "replace" and verdict.replacement is None else verdict

@@ -1,44 +1,28 @@
 """Instructions smuggled into text, found by signature: the cheap layer, with offsets into the original."""
 
-import base64
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 from seawall.defense.guards.guard import Context, GuardInput, Verdict
-from seawall.defense.guards.normalise import Folding, normalise
+from seawall.defense.guards.peel import UNREAD, peel
 from seawall.defense.guards.signature import Signature
 from seawall.defense.guards.signatures_anywhere import ANYWHERE
 from seawall.defense.guards.signatures_document import IN_DOCUMENTS
 from seawall.defense.guards.signatures_prompt import IN_PROMPTS
+from seawall.defense.guards.stretches import OVERLAP, Stretch, squeeze, stretches
 from seawall.foundation.errors import ConfigError
-from seawall.foundation.patterns import PatternSet, compile_pattern, scannable
+from seawall.foundation.patterns import PatternSet
 
 _MAX_CHARACTERS = 4_000_000
 _MAX_HITS = 200
+# Signs seen, of which many may make one hit: past them the rest of the text is one hit, unread.
+_MAX_SIGNS = 2_000
 _REACH = 300
-_DEPTH = 2
 
 _BORDER = re.compile(r"[.!?][\"'”’)]?\s|\n\s*\n")
-# Where letters were spaced out, words cannot be told apart.
-_COMPACT = compile_pattern(
-    r"(?i)(?:ignore|disregard|forget|override|bypass)(?:all|any|the|your|of|my)*"
-    r"(?:previous|prior|above|earlier|system)?(?:instructions?|prompts?|rules|guidelines|safety)"
-    r"|(?:reveal|show|print|repeat)(?:me|the|your|all)*(?:system|hidden|initial)?"
-    r"(?:prompt|instructions|password|secret)|jailbreak|doanythingnow|developermode"
-)
-_SPACED = compile_pattern(r"(?i)\b(?:[a-z][ .*_-]){4,}[a-z]\b")
-_BLOB = compile_pattern(
-    r"[A-Za-z0-9+/_-]{32,}(?:\r?\n[A-Za-z0-9+/_-]{16,})*={0,2}|(?:\\x[0-9a-fA-F]{2}){12,}|(?:[0-9a-fA-F]{2}[ :]){16,}"
-)
-_NOT_HEX = re.compile(r"\\x|[ :\s]")
-_URL_SAFE = str.maketrans("-_", "+/")
-_READABLE = bytes((*range(0x20, 0x7F), 0x09, 0x0A, 0x0D))
-_LEET = compile_pattern(
-    r"(?i)[a-z0134578@$!|+]*(?:[a-z][0134578@$!|+]+[a-z]|\b[0134578@$!|+]+[a-z]{2})[a-z0134578@$!|+]*"
-)
-_UNLEET = str.maketrans("0134578@$!|+", "oieastbasiit")
+# In these a letter stands for a letter, and the sentence is the writer's own; nothing is hidden.
+_IN_THE_OPEN = frozenset({("leet",)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +51,49 @@ def find_injection(text: str, context: Context = "prompt") -> list[Hit]:
     """Find sentences with instructions to a model, in order of place, none overlapping another.
 
     In a document (a contract, a tool's result) only what a document has no business to say; in a prompt also
-    attempts on the model's rules. Disguises are seen through: look-alike letters, invisible characters, spaced-out
-    letters, digits for letters, base64 and hex. Signatures know wording, not meaning: a new wording passes. Time is
-    linear in the text. At most 200 hits are reported, the last of which then covers all that follow.
+    attempts on the model's rules. Disguises are seen through: see `peel`; a text that holds more of them than can
+    be peeled is a hit itself. Signatures know wording, not meaning: a new wording passes. Time is linear in the
+    text, memory bounded by a stretch of it. At most 200 hits are reported, the last of which then covers all that
+    follow.
     """
-    return list(_scan(text, _DOCUMENT if context == "document" else _PROMPT, _DEPTH))
+    book = _DOCUMENT if context == "document" else _PROMPT
+    squeezed = squeeze(text)
+    hits = _merge(_found(squeezed.text, book))
+    return [Hit(*squeezed.original_span(hit.start, hit.end), hit.code, hit.score) for hit in hits]
 
 
-def _scan(text: str, book: _Book, depth: int) -> list[Hit]:
-    folded = normalise(scannable(text))
-    found = list(_signed(folded.text, book))
-    plain = _unleet(folded.text)
-    if plain != folded.text:
-        found.extend(_signed(plain, book))
-    found.extend(_spaced(folded.text, book))
-    if folded.text.count("\\") > len(folded.text) // 5 and any(_signed(folded.text.replace("\\", ""), book)):
-        found.append(Hit(0, len(folded.text), "disguised", 0.9))
-    if depth:
-        found.extend(_encoded(folded.text, book, depth - 1))
-    merged = _merge([_sentence(folded.text, hit) for hit in found])
-    return [Hit(*folded.original_span(hit.start, hit.end), hit.code, hit.score) for hit in merged]
+def _found(text: str, book: _Book) -> list[Hit]:
+    found: list[Hit] = []
+    for stretch in stretches(text):
+        for hit in _scan(stretch, book):
+            found.append(hit)
+            if len(found) >= _MAX_SIGNS:
+                # Decoys must not hide what comes after them: the last hit covers the rest.
+                return [*found, Hit(stretch.first, len(text), hit.code, hit.score)]
+    return found
+
+
+def _scan(stretch: Stretch, book: _Book) -> Iterator[Hit]:
+    if stretch.is_padded:
+        end = stretch.offset + len(stretch.text)
+        yield Hit(end - OVERLAP, end, "hidden", 0.9)
+    for layer in peel(stretch.text, stretch.offset):
+        if layer.how[-1:] == (UNREAD,):
+            yield Hit(layer.start, layer.end, "disguised", 0.8)
+        for hit in _signed(layer.text, book):
+            start, end = layer.original_span(hit.start, hit.end)
+            if layer.how:
+                yield _disguised(Hit(start, end, hit.code, hit.score), layer.how, stretch)
+            elif stretch.first <= start < stretch.last:
+                whole = _sentence(layer.text, hit)
+                yield Hit(*layer.original_span(whole.start, whole.end), hit.code, hit.score)
+
+
+def _disguised(hit: Hit, how: tuple[str, ...], stretch: Stretch) -> Hit:
+    code, score = (hit.code, hit.score) if how in _IN_THE_OPEN else ("disguised", hit.score)
+    offset = stretch.offset
+    whole = _sentence(stretch.text, Hit(hit.start - offset, hit.end - offset, code, score))
+    return Hit(whole.start + offset, whole.end + offset, code, score)
 
 
 def _signed(text: str, book: _Book) -> Iterator[Hit]:
@@ -108,62 +115,9 @@ def _excused(signature: Signature, text: str, start: int, end: int) -> bool:
     return signature.unless.search(around) is not None
 
 
-def _unleet(text: str) -> str:
-    """Turn digits that stand among letters into letters, one for one, so that offsets hold."""
-    parts: list[str] = []
-    at = 0
-    for match in _LEET.finditer(text):
-        parts += (text[at : match.start()], text[match.start() : match.end()].translate(_UNLEET))
-        at = match.end()
-    return "".join((*parts, text[at:])) if at else text
-
-
-def _spaced(text: str, book: _Book) -> Iterator[Hit]:
-    folding = Folding()
-    at = 0
-    for match in _SPACED.finditer(text):
-        start, end = match.start(), match.end()
-        if _COMPACT.search(text[start:end:2]) is not None:
-            yield Hit(start, end, "disguised", 0.9)
-        folding.add(text[at:start], at, start)
-        for offset in range(start, end, 2):
-            folding.add(text[offset], offset, offset + 1)
-        at = end
-    if at:
-        folding.add(text[at:], at, len(text))
-        joined = folding.result()
-        for hit in _signed(joined.text, book):
-            yield Hit(*joined.original_span(hit.start, hit.end), "disguised", hit.score)
-
-
-def _encoded(text: str, book: _Book, depth: int) -> Iterator[Hit]:
-    for match in _BLOB.finditer(text):
-        blob = text[match.start() : match.end()]
-        # Rules and underlines are no code.
-        if len(set(blob[:64])) >= 8 and any(_scan(plain, book, depth) for plain in _decodings(blob)):
-            yield Hit(match.start(), match.end(), "disguised", 0.95)
-
-
-def _decodings(blob: str) -> Iterator[str]:
-    raws: list[bytes] = []
-    with suppress(ValueError):
-        raws.append(bytes.fromhex(_NOT_HEX.sub("", blob)))
-    letters = "".join(blob.split()).rstrip("=").translate(_URL_SAFE)
-    for skipped in range(4):
-        # Text glued to its front shifts a code by up to three letters.
-        rest = letters[skipped:]
-        rest = rest[: len(rest) - (len(rest) % 4 == 1)]
-        with suppress(ValueError):
-            raws.append(base64.b64decode(rest + "=" * (-len(rest) % 4)))
-    for raw in raws:
-        readable = len(raw) - len(raw.translate(None, _READABLE))
-        if raw and readable > 0.9 * len(raw):
-            yield raw.decode("latin-1")
-
-
 def _sentence(text: str, hit: Hit) -> Hit:
     first = hit.start
-    while first < hit.end - 1 and text[first].isspace():
+    while first < hit.end - 1 and not text[first].isalnum():
         first += 1
     start = max(0, first - _REACH)
     for border in _BORDER.finditer(text, start, first):

@@ -231,4 +231,20 @@ IN_DOCUMENTS = (
         r"(?:found|identified)|found|identified|have been|are present|here)\b",
         unless=DUTY,
     ),
+    # An answer of this library's own reviewers, which no contract spells so.
+    signature(
+        "output",
+        0.9,
+        r"\b(?:output|answer|return|respond|reply|say|label|mark|choose|select|classify|predict|report|"
+        r"emit|print|write|state|put)\b[^.\n]{0,40}\b(?:not[_-]?mentioned|notmentioned)\b",
+    ),
+    signature(
+        "addressed",
+        0.9,
+        r"(?:^|\n|[.;:!?)] |[(\[*\"'])(?:(?:to|for|dear|attention|note|the|any|reviewer|reviewing|review|reading|"
+        r"extraction|analysis|contract|classification|classifier|language|ai|automated) ){1,3}(?:model|llm|ai|"
+        r"assistant|bot|chatbot|agent|system|classifier|tool) ?(?:[:,]|--?) ?(?:(?:please|you|must|now|always|simply|"
+        r"just|should|shall|only) ){0,3}(?:output|ignore|print|respond|reply|say|state|report|rate|mark|classify|"
+        r"approve|skip|do not|treat|answer|conclude|disregard|summari[sz]e|return|label|choose|select|predict|emit)\b",
+    ),
 )

@@ -26,6 +26,7 @@ class SizeGuard:
     name: str = "size"
     cost: float = 0.0
     max_characters: int = 2**62
+    cacheable: bool = True
 
     def __call__(self, value: GuardInput, /) -> Verdict:
         """Judge size and shape; the dearer tests only once the text is known to be small enough."""

@@ -1,0 +1,38 @@
+"""Where a segment waits for its verdict."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+Channel = Literal["text", "tool_call", "thinking"]
+Judge = Callable[[str, str, Channel], Awaitable[None]]
+
+CONTEXT = 400
+
+
+class Checkpoint:
+    """Asks the judge about each segment, with the end of what was let out before it in the same channel.
+
+    What the judge reads holds pseudonym tokens, never what they stand for. Whatever the judge raises goes
+    through as it is, and the segment stays in. `asked` says that something was judged, `refused` that a
+    verdict was a refusal or failed to come.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self._before: defaultdict[Channel, str] = defaultdict(str)
+        self.refused = False
+        self.asked = False
+
+    async def let_out(self, text: str, channel: Channel) -> None:
+        """Return where the text may go out; raise what the judge raises where it may not."""
+        if not text:
+            return
+        before = self._before[channel]
+        self.asked = True
+        try:
+            await self._judge(text, before, channel)
+        except Exception:
+            self.refused = True
+            raise
+        self._before[channel] = (before + text)[-CONTEXT:]

@@ -1,0 +1,117 @@
+"""Limits on tokens, dollars and tool calls, taken where they are used."""
+
+from decimal import Decimal
+from typing import cast
+
+import pytest
+from pydantic_ai import Agent
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.usage import RequestUsage
+
+from seawall.defense import Policy, RateLimit, RateLimited, harden
+from seawall.foundation.errors import ConfigError
+from seawall.foundation.principal import Principal
+from seawall.testing import FakeClock
+
+ALICE = Principal("acme", "alice")
+
+
+def answering(tokens: int, seen: list[AgentInfo]) -> FunctionModel:
+    """Make a model that uses so many output tokens."""
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        seen.append(info)
+        usage = RequestUsage(input_tokens=10, output_tokens=tokens)
+        return ModelResponse(parts=[TextPart("ok")], usage=usage)
+
+    return FunctionModel(answer)
+
+
+def max_tokens(info: AgentInfo) -> int:
+    """Read what the model was told of how much it may answer."""
+    return cast("dict[str, int]", info.model_settings)["max_tokens"]
+
+
+class Priced(FunctionModel):
+    """A model by the name of one that has a list price."""
+
+    @property
+    def system(self) -> str:
+        return "openai"
+
+
+async def test_tokens_are_reserved_then_settled() -> None:
+    """The most that a request may use is set aside, so it may be refused; what it did not use comes back."""
+    seen: list[AgentInfo] = []
+    safe = harden(
+        Agent(answering(90, seen), name="a"),
+        Policy(limits=[RateLimit(1000, per="1h", of="tokens")], most_output_tokens=500),
+        clock=FakeClock(),
+    )
+    for _ in range(3):
+        # 500 are set aside each time, 100 are used.
+        await safe.run("hello", deps=None, principal=ALICE)
+    assert [max_tokens(info) for info in seen] == [500] * 3
+    with pytest.raises(RateLimited) as refused:
+        await safe.run("x" * 1000, deps=None, principal=ALICE)
+    assert refused.value.decision.remaining == 700
+    await safe.run("hello", deps=None, principal=ALICE)
+
+
+async def test_the_agents_own_bound_on_output_is_kept() -> None:
+    """An agent that may answer little reserves little."""
+    seen: list[AgentInfo] = []
+    agent = Agent(answering(5, seen), name="a", model_settings={"max_tokens": 20})
+    policy = Policy(limits=[RateLimit(300, per="1h", of="tokens")])
+    await harden(agent, policy).run("hello", deps=None, principal=ALICE)
+    assert max_tokens(seen[0]) == 20
+
+
+async def test_dollars_need_a_price() -> None:
+    """A limit that cannot be held is an error, not a guess."""
+    policy = Policy(limits=[RateLimit("1.00", per="1d", of="usd")])
+    with pytest.raises(ConfigError, match="price"):
+        await harden(Agent(answering(5, []), name="a"), policy).run("hello", deps=None, principal=ALICE)
+
+
+async def test_dollars_are_settled_at_what_the_answer_cost() -> None:
+    """The reservation at the most it can cost comes back but for what it did cost."""
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        usage = RequestUsage(input_tokens=1000, output_tokens=1000)
+        return ModelResponse(parts=[TextPart("ok")], usage=usage, model_name="gpt-4o", provider_name="openai")
+
+    model = Priced(answer, model_name="gpt-4o")
+    policy = Policy(limits=[RateLimit("1.00", per="365d", of="usd")], most_output_tokens=1000)
+    safe = harden(Agent(model, name="a"), policy, clock=FakeClock())
+    runs = 0
+    with pytest.raises(RateLimited):
+        while runs < 1000:
+            await safe.run("hello", deps=None, principal=ALICE)
+            runs += 1
+    # A thousand tokens in and out cost $0.0125 at the list price; the last may not begin without room for its most.
+    assert Decimal("0.97") < runs * Decimal("0.0125") <= 1
+
+
+async def test_tool_calls_are_counted() -> None:
+    """The call beyond the limit is not made."""
+    made: list[int] = []
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        done = sum(isinstance(part, ToolReturnPart) for message in messages for part in message.parts)
+        return ModelResponse(parts=[ToolCallPart("act", {}) if done < 5 else TextPart("ok")])
+
+    agent = Agent(FunctionModel(answer), name="a")
+
+    @agent.tool_plain
+    def act() -> str:
+        made.append(1)
+        return "done"
+
+    _ = act
+    with pytest.raises(RateLimited, match="tool_calls"):
+        await harden(agent, Policy(limits=[RateLimit(3, per="1h", of="tool_calls")])).run(
+            "hello", deps=None, principal=ALICE
+        )
+    assert len(made) == 3
