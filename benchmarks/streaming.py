@@ -143,7 +143,7 @@ async def main() -> None:
     gate, breaker = Gate(Bulkhead()), Breaker(CircuitBreaker())
     held = Endpoint(model, gate, breaker, call_timeout=30, clock=SYSTEM_CLOCK, rank=0)
 
-    async def allow(*_: object) -> None:
+    async def allow(said: str, *_: object) -> str:
         """Say yes."""
 
     run = RunState("txn", Caller.of(WHO), EventBus(), vault, 0.0, 0.0, output_judge=allow)

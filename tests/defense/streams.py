@@ -179,13 +179,14 @@ class RecordingJudge:
     crash: Exception | None = None
     asked: list[tuple[str, str, Channel]] = field(default_factory=list[tuple[str, str, Channel]])
 
-    async def __call__(self, said: str, before: str, channel: Channel) -> None:
+    async def __call__(self, said: str, before: str, channel: Channel) -> str:
         self.asked.append((said, before, channel))
         await asyncio.sleep(0)
         if self.forbidden in before + said:
             if self.crash is not None:
                 raise self.crash
             raise GuardBlocked()
+        return said
 
     def said(self, channel: Channel = "text") -> str:
         return "".join(said for said, _, of in self.asked if of == channel)

@@ -49,8 +49,8 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> RecordingJudge:
     """Every run's output is judged by this."""
     judging = RecordingJudge("secret")
 
-    async def judge_output(_run: RunState, said: str, before: str, channel: Any) -> None:
-        await judging(said, before, channel)
+    async def judge_output(_run: RunState, said: str, before: str, channel: Any) -> str:
+        return await judging(said, before, channel)
 
     monkeypatch.setattr(RunState, "judge_output", judge_output)
     return judging

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from pydantic_ai import RunContext
 from pydantic_ai.capabilities import AbstractCapability, WrapModelRequestHandler
@@ -21,6 +21,7 @@ from seawall.defense.limits import RateLimited, Spend
 from seawall.defense.meter import Meter
 from seawall.defense.pipeline import Pipeline
 from seawall.defense.run_state import Channel, RunState, current_run
+from seawall.foundation.errors import Rejected
 from seawall.foundation.events import GuardTripped, Refused
 
 _TAINTED = "tainted"
@@ -107,12 +108,17 @@ class GuardCapability(AbstractCapability[Any]):
             results.approvals[call.tool_call_id] = True if approved is True else ToolDenied(_DENIED)
         return results
 
-    async def judge_output(self, run: RunState, text: str, before: str, channel: Channel) -> None:
-        """Judge what the model said before anybody reads it; GuardBlocked where it must not go out."""
-        if self.pipeline is not None:
-            context: Context = "tool_call" if channel == "tool_call" else "output"
-            value = GuardInput(text, context, run.caller.tenant, before)
-            await self._judge(run, self.pipeline, value, by_caller=False)
+    async def judge_output(self, run: RunState, text: str, before: str, channel: Channel) -> str:
+        """Judge what the model said before anybody reads it, and give what of it may go out; GuardBlocked for none.
+
+        A guard may take something out of what is said, not of what is thought or asked of a tool: a signature
+        covers the one, and a call with a hole in it is another call.
+        """
+        if self.pipeline is None:
+            return text
+        context: Context = "tool_call" if channel == "tool_call" else "output"
+        value = GuardInput(text, context, run.caller.tenant, before)
+        return await self._judge(run, self.pipeline, value, may_replace=channel == "text")
 
     async def _judge_heard(self, run: RunState, piece: Heard) -> None:
         if piece.text is None:
@@ -121,28 +127,41 @@ class GuardCapability(AbstractCapability[Any]):
             value = GuardInput(piece.text, piece.context, run.caller.tenant)
             await self._judge(run, self.pipeline, value, by_caller=piece.by_caller)
 
-    async def _judge(self, run: RunState, pipeline: Pipeline, value: GuardInput, *, by_caller: bool) -> None:
+    async def _judge(
+        self,
+        run: RunState,
+        pipeline: Pipeline,
+        value: GuardInput,
+        *,
+        by_caller: bool = False,
+        may_replace: bool = False,
+    ) -> str:
         # Cut off while a guard asks a model, the run may have cost what nobody will report.
-        before, run.spent_on_guards = (
-            run.spent_on_guards,
-            UNKNOWN_SPENT if pipeline.spends else run.spent_on_guards,
-        )
+        before = run.spent_on_guards
+        run.spent_on_guards = UNKNOWN_SPENT if pipeline.spends else before
         judged = await pipeline.check(value)
         run.spent_on_guards = before + judged.spent
         run.guard_seconds += judged.seconds
         for verdict in judged.verdicts:
             run.note_verdict(verdict.note)
-        # A replacement is a block until somebody can put it in the text's place; so is every other half-way word.
-        if judged.verdict.outcome != "allow":
-            if by_caller:
-                run.offence = _passage(value.text, judged.verdict)
-            self._refuse(run, judged.verdict)
+        outcome = judged.verdict.outcome
+        if outcome == "allow":
+            return judged.text
+        if outcome == "replace" and may_replace:
+            self._publish(run, judged.verdict)
+            return judged.text
+        if by_caller:
+            run.offence = _passage(value.text, judged.verdict)
+        self._refuse(run, judged.verdict)
 
-    def _refuse(self, run: RunState, verdict: Verdict) -> None:
-        run.note_verdict(verdict.note)
+    def _publish(self, run: RunState, verdict: Verdict) -> None:
         run.events.publish(
             GuardTripped(run.id, run.caller.tenant, verdict.guard, verdict.outcome, verdict.reason_code)
         )
+
+    def _refuse(self, run: RunState, verdict: Verdict) -> NoReturn:
+        run.note_verdict(verdict.note)
+        self._publish(run, verdict)
         # The caller learns that it was refused, not by which rule: the ledger and the events know.
         raise GuardBlocked()
 
@@ -160,7 +179,12 @@ class GuardCapability(AbstractCapability[Any]):
         most = Spend(requests=0, tokens=sum(counted), usd=price(self.models, *counted) if dollars else 0)
         try:
             async with self.meter.reserved(run.caller, most) as reservation:
-                response = await handler(request)
+                try:
+                    response = await handler(request)
+                except Rejected:
+                    # No model was asked, so nothing was used.
+                    await reservation.release()
+                    raise
                 await reservation.settle(used(response, priced=dollars))
                 return response
         except RateLimited as refusal:

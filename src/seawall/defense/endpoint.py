@@ -62,7 +62,7 @@ class Endpoint(WrapperModel):
         # Its place is free again: judging may take longer than answering, and needs no model.
         text_is_json = self._text_is_json(model_request_parameters)
         refuse = partial(_refuse_unreadable, run)
-        await judge_response(response, run.judge_output, refuse, text_is_json=text_is_json)
+        response = await judge_response(response, run.judge_output, refuse, text_is_json=text_is_json)
         return (
             response
             if run.vault is None

@@ -17,7 +17,7 @@ from seawall.foundation.events import EventBus
 from seawall.foundation.transaction import Degradation, Outcome
 
 Channel = Literal["text", "tool_call", "thinking"]
-OutputJudge = Callable[[str, str, Channel], Awaitable[None]]
+OutputJudge = Callable[[str, str, Channel], Awaitable[str]]
 
 
 @dataclass(slots=True)
@@ -51,13 +51,13 @@ class RunState:
     offence: str = field(default="", repr=False)
     output_judge: OutputJudge | None = None
 
-    async def judge_output(self, text: str, before: str, channel: Channel) -> None:
+    async def judge_output(self, text: str, before: str, channel: Channel) -> str:
         """Judge what a model said before anybody reads it; GuardBlocked where it must not go out.
 
-        `text` comes whole or in pieces; `before` is the end of what was already let out in the same channel.
+        `text` comes whole or in pieces; `before` is the end of what was already let out in the same channel. What
+        comes back is the text, or what a guard left of it.
         """
-        if self.output_judge is not None:
-            await self.output_judge(text, before, channel)
+        return text if self.output_judge is None else await self.output_judge(text, before, channel)
 
     @property
     def cost_usd(self) -> Decimal | None:

@@ -1,4 +1,4 @@
-"""`seawall`: look at what a run left behind."""
+"""`seawall`: try the guards, and look at what a run left behind."""
 
 import json
 from dataclasses import asdict
@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from seawall.edge.guard_command import guard
+from seawall.edge.pii_command import pii
 from seawall.foundation.economics.ledger import Ledger
 from seawall.foundation.errors import SeawallError
 
@@ -20,6 +22,8 @@ ledger_app = typer.Typer(no_args_is_help=True, help="The ledger: one row a trans
 retention_app = typer.Typer(no_args_is_help=True, help="Retention: what has expired goes.")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(retention_app, name="retention")
+app.command("guard")(guard)
+app.command("pii")(pii)
 
 LedgerFile = Annotated[
     Path, typer.Argument(help="The ledger's database, such as out/.seawall/ledger.db", dir_okay=False)

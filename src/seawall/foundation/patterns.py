@@ -9,6 +9,8 @@ from typing import Any, Protocol, cast
 
 import re2
 
+from seawall.foundation.errors import SeawallError
+
 _re2 = cast("Any", re2)
 
 
@@ -54,23 +56,45 @@ def compile_pattern(pattern: str) -> Pattern:
     return cast("Pattern", _re2.compile(pattern))
 
 
+class PatternsTooLarge(SeawallError):
+    """A set of patterns did not fit its memory, so that what occurs in the text is not known."""
+
+    def __init__(self, patterns: int, memory: int) -> None:
+        super().__init__(
+            f"{patterns} patterns need more than the {memory} bytes their set was given, and the text was not read; "
+            "give the set more memory, or make two of it"
+        )
+
+
 class PatternSet:
     """Many patterns as one automaton: which of them occur in a text, for the price of reading it once."""
 
-    # Room for the automaton's states; RE2 reports no match where it has too little to run at all.
+    # Room for the automaton's states. A text that visits more of them is read on with room made anew.
     _MEMORY = 64 << 20
+    # RE2 says "no match" where it has too little memory to run: what matches any text once must be in every answer.
+    _CANARY = r"\z"
 
-    def __init__(self, patterns: Iterable[Pattern]) -> None:
+    def __init__(self, patterns: Iterable[Pattern], *, memory: int = _MEMORY) -> None:
         options = _re2.Options()
-        options.max_mem = self._MEMORY
+        options.max_mem = self._memory = memory
+        options.log_errors = False
         self._set = _re2.Set.SearchSet(options)
+        self._canary = 0
         for pattern in patterns:
             self._set.Add(pattern.pattern)
-        self._set.Compile()
+            self._canary += 1
+        self._set.Add(self._CANARY)
+        try:
+            self._set.Compile()
+        except _re2.error as error:
+            raise PatternsTooLarge(self._canary, memory) from error
 
     def matching(self, text: str) -> list[int]:
-        """Numbers of the patterns that occur in the text, in their order."""
-        return sorted(cast("list[int] | None", self._set.Match(text)) or [])
+        """Numbers of the patterns that occur in the text, in their order; PatternsTooLarge where RE2 could not tell."""
+        found = sorted(cast("list[int] | None", self._set.Match(text)) or [])
+        if not found or found.pop() != self._canary:
+            raise PatternsTooLarge(self._canary, self._memory)
+        return found
 
 
 def scannable(text: str) -> str:

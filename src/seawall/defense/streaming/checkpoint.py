@@ -4,8 +4,10 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
+from seawall.defense.guards import GuardBlocked
+
 Channel = Literal["text", "tool_call", "thinking"]
-Judge = Callable[[str, str, Channel], Awaitable[None]]
+Judge = Callable[[str, str, Channel], Awaitable[str]]
 
 CONTEXT = 400
 
@@ -24,15 +26,22 @@ class Checkpoint:
         self.refused = False
         self.asked = False
 
-    async def let_out(self, text: str, channel: Channel) -> None:
-        """Return where the text may go out; raise what the judge raises where it may not."""
+    async def let_out(self, text: str, channel: Channel) -> str:
+        """Return the text that may go out, as it is or with something taken out; raise what the judge raises."""
         if not text:
-            return
+            return text
         before = self._before[channel]
         self.asked = True
         try:
-            await self._judge(text, before, channel)
+            shown = await self._judge(text, before, channel)
         except Exception:
             self.refused = True
             raise
-        self._before[channel] = (before + text)[-CONTEXT:]
+        self._before[channel] = (before + shown)[-CONTEXT:]
+        return shown
+
+    async def let_out_unchanged(self, text: str, channel: Channel) -> None:
+        """Judge what can only go out as it is: GuardBlocked where the judge would take something out of it."""
+        if await self.let_out(text, channel) != text:
+            self.refused = True
+            raise GuardBlocked()

@@ -49,7 +49,9 @@ class Way:
 
     async def out(self, text: str) -> str:
         """Return the text as it may be seen, once it is judged."""
-        await self.checkpoint.let_out(self.read(text), self.channel)
+        if self.read is str:
+            return self.restore(await self.checkpoint.let_out(text, self.channel))
+        await self.checkpoint.let_out_unchanged(self.read(text), self.channel)
         return self.restore(text)
 
 
@@ -146,7 +148,7 @@ class WholePart:
         if self._more:
             self._part = replace(self._part, args=cast("str", self._part.args or "") + "".join(self._more))
         channel, text = cast("tuple[Channel, str]", spoken(self._part))
-        await self._checkpoint.let_out(text, channel)
+        await self._checkpoint.let_out_unchanged(text, channel)
         args, restore = self._part.args, self._restore
         if not args or restore is None:
             return [self._part]

@@ -179,7 +179,7 @@ class HeldStream(StreamedResponse):
             self._terms.refuse()
         else:
             channel, text = said
-            await self._terms.checkpoint.let_out(text, channel)
+            await self._terms.checkpoint.let_out_unchanged(text, channel)
         return [replace(part)]
 
     async def _go_on(self, index: int, delta: ModelResponsePartDelta) -> list[Piece]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 from pydantic_ai.messages import (
     ModelResponse,
@@ -42,13 +43,19 @@ def spoken(part: ModelResponsePart, *, text_is_json: bool = False) -> tuple[Chan
 
 async def judge_response(
     response: ModelResponse, judge: Judge, refuse: Refuse, *, text_is_json: bool = False
-) -> None:
-    """Judge a response that came whole; `refuse` is called for a part that cannot be read, and may raise."""
+) -> ModelResponse:
+    """Judge a response that came whole, and give what of it may go out; `refuse` is called for a part that cannot be
+    read, and may raise.
+    """
     checkpoint = Checkpoint(judge)
-    for part in response.parts:
+    parts = list(response.parts)
+    for at, part in enumerate(parts):
         said = spoken(part, text_is_json=text_is_json)
         if said is None:
             refuse()
+        elif isinstance(part, TextPart) and not text_is_json:
+            parts[at] = replace(part, content=await checkpoint.let_out(part.content, "text"))
         else:
             channel, text = said
-            await checkpoint.let_out(text, channel)
+            await checkpoint.let_out_unchanged(text, channel)
+    return replace(response, parts=parts)

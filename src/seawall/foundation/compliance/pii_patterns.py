@@ -55,11 +55,13 @@ def _card(found: str, before: str) -> int:
 
 
 def _iban(found: str, before: str) -> int:
-    end = len(found)
-    while end > 14:
-        if iban.is_valid(found[:end], check_country=False):
-            return end
-        end = found.rfind(" ", 0, end)
+    length = _IBAN_LENGTHS.get(found[:2].upper(), 0)
+    end = at = 0
+    while length and end < len(found):
+        at += found[end] != " "
+        end += 1
+        if at == length:
+            return end if iban.is_valid(found[:end], check_country=False) else 0
     return 0
 
 
@@ -108,7 +110,7 @@ def _person(found: str, before: str) -> int:
     words = found.split()
     kept = 0
     for word in words:
-        if word.strip(".,'’").lower() in _NOT_NAMES:
+        if word.strip(".,'’").lower() in NOT_NAMES:
             break
         kept += 1
     if kept == 0 or (kept < len(words) and kept < 2):
@@ -140,8 +142,21 @@ _OFFICES = """
     signature sponsor state stockholder street suite supplier supply support svp tel telephone tenant the
     this title to treasurer treasury trust trustee unit university us vendor vice vp web website witness
 """
-_NOT_NAMES = frozenset(_OFFICES.split())
+NOT_NAMES = frozenset(_OFFICES.split())
 
+# Lengths by country, from the registry of IBANs (ISO 13616).
+_IBAN_LENGTHS = {
+    country: int(length)
+    for length, countries in (
+        line.split(":")
+        for line in """15:NO|16:BE|18:DK FO FI GL NL SD|19:MK SI|20:AT BA EE KZ XK LT LU MN|21:HR LV LI CH|22:BH BG CR GE DE IE ME RS GB VA
+            |23:GI IL TL IQ OM SO AE|24:AD CZ MD PK RO SA SK ES SE TN VG|25:LY PT ST|26:IS TR|27:BI DJ FR GR IT MC MR SM|28:AL AZ BY CY DO
+            SV GT HU LB NI PL|29:BR EG PS QA UA|30:JO KW MU YE|31:MT SC|32:LC|33:RU FK""".replace(
+            "FK", ""
+        ).split("|")
+    )
+    for country in countries.split()
+}
 _CARD_CUE = compile_pattern(
     r"(?i)\b(?:card|cc|visa|master ?card|maestro|amex|american express)\b[^\n]{0,40}$"
 )
