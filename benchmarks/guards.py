@@ -132,7 +132,7 @@ def inserted(attack: str, paragraph: str, chosen: random.Random) -> str:
 
 def main() -> None:
     """Measure everything and print it."""
-    times, shares = speed(), rates()
+    times, shares, (memory, redis) = speed(), rates(), limiter_figures()
     for name, by_size in times.items():
         sys.stdout.write(f"{name:50} " + "  ".join(f"{value:10.1f} µs" for value in by_size.values()) + "\n")
     for name, values in shares.items():
@@ -143,7 +143,7 @@ def main() -> None:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "us_per_check": times,
-        "limiter": limiter_figures(),
+        "limiter": {**memory, **redis},
         "sets": shares,
         "cross_validated": trained,
     }

@@ -114,16 +114,21 @@ async def redis_figures(url: str) -> dict[str, float]:
     return figures
 
 
-def main() -> None:
-    """Measure everything and print it."""
+def figures() -> tuple[dict[str, float], dict[str, float]]:
+    """Measure in memory, and on a Redis that is started for it."""
     memory = asyncio.run(memory_figures())
     with tempfile.TemporaryDirectory() as folder:
         server = RedisServer(Path(folder))
         server.start()
         try:
-            redis = asyncio.run(redis_figures(server.url))
+            return memory, asyncio.run(redis_figures(server.url))
         finally:
             server.kill()
+
+
+def main() -> None:
+    """Measure everything and print it."""
+    memory, redis = figures()
     result: dict[str, object] = {
         "benchmark": "limits",
         "python": platform.python_version(),

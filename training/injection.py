@@ -27,7 +27,7 @@ WEIGHTS = "injection.npz"
 FOLDS = 5
 CLEAN_FLAGGED = 0.003
 # Chosen on the validation sets and look-alikes left out: a little recall for half the false alarms.
-PROMPT_THRESHOLDS = (1.0, 2.25)
+PROMPT_THRESHOLDS = (0.75, 1.75)
 QUESTIONS = (
     "Is this clause acceptable for us? ",
     "Summarise: ",
@@ -99,7 +99,7 @@ def _prompt_rows(prompts: data.Labelled, contracts: Sequence[Paragraph], seed: i
     return [
         _even(matrix(labelled[0]), 1.0, 0),
         _even(matrix(labelled[1]), 1.0, 1),
-        _even(matrix([whole(text) for text in spelled(BENIGN_PROMPTS, 12, 0)]), 6.0, 0),
+        _even(matrix([whole(text) for text in spelled(BENIGN_PROMPTS, 12, 0)]), 3.0, 0),
         _even(matrix(clean), 1.0, 0),
         _even(matrix(hidden), 1.5, 1),
     ]

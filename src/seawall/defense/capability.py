@@ -145,14 +145,13 @@ class GuardCapability(AbstractCapability[Any]):
         for verdict in judged.verdicts:
             run.note_verdict(verdict.note)
         outcome = judged.verdict.outcome
-        if outcome == "allow":
-            return judged.text
         if outcome == "replace" and may_replace:
             self._publish(run, judged.verdict)
-            return judged.text
-        if by_caller:
-            run.offence = _passage(value.text, judged.verdict)
-        self._refuse(run, judged.verdict)
+        elif outcome != "allow":
+            if by_caller:
+                run.offence = _passage(value.text, judged.verdict)
+            self._refuse(run, judged.verdict)
+        return judged.text
 
     def _publish(self, run: RunState, verdict: Verdict) -> None:
         run.events.publish(

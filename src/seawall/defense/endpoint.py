@@ -49,6 +49,11 @@ class Endpoint(WrapperModel):
         self._clock = clock
         self._rank = rank
 
+    @property
+    def breaker(self) -> Breaker:
+        """The breaker of this model, to look at, isolate or reset."""
+        return self._breaker
+
     async def request(
         self,
         messages: list[ModelMessage],

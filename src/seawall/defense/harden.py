@@ -78,13 +78,15 @@ def harden(
         raise ConfigError(f"agent {agent.name!r} has no model; give it one, or its name as in 'openai:gpt-5'")
     bus = events or EventBus()
     models = [infer_model(model) for model in (agent.model, *policy.fallbacks)]
-    if policy.abuse is None:
+    pipeline = _pipeline(policy, bus, clock)
+    if policy.abuse is None or pipeline is None:
+        # Nobody can lose trust where nothing is judged.
         trust = None
     elif trust is None:
         trust = MemoryTrust(policy.abuse, events=bus, clock=clock)
     meter = Meter(counters or MemoryStore(), policy.limits, clock)
     capability = GuardCapability(
-        pipeline=_pipeline(policy, bus, clock),
+        pipeline=pipeline,
         meter=meter,
         models=models,
         approver=approver,
@@ -94,6 +96,24 @@ def harden(
     turnstile = None if trust is None or policy.abuse is None else Turnstile(policy.abuse, trust.look)
     parts = _Parts(capability, meter, trust, turnstile, bus, keyring or Keyring.ephemeral(), clock)
     return Hardened(agent, _guarded_model(models, policy, clock), policy, parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What works less than it should: shared stores that are away, and each breaker's state by its name.
+
+    Degraded limits and trust are still kept, each process by itself, as their stores say.
+    """
+
+    limits_degraded: bool
+    trust_degraded: bool
+    breakers: dict[str, str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is degraded."""
+        closed = all(state == "closed" for state in self.breakers.values())
+        return closed and not (self.limits_degraded or self.trust_degraded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +230,19 @@ class Hardened(Generic[DepsT, OutputT]):
             prompt, deps=deps, principal=principal, tokens_without_retrieval=tokens_without_retrieval
         )
         return asyncio.run(run)
+
+    def health(self) -> Health:
+        """Say what works less than it should, for readiness, metrics and the console; changes nothing."""
+        parts = self._parts
+        pipeline = parts.capability.pipeline
+        breakers = {f"model {one.model_name}": one.breaker for one in _endpoints(self.guarded_model)}
+        if pipeline is not None:
+            breakers |= {f"guard {name}": breaker for name, breaker in pipeline.breakers}
+        return Health(
+            limits_degraded=parts.meter.degraded,
+            trust_degraded=parts.trust is not None and parts.trust.degraded,
+            breakers={name: breaker.snapshot().state for name, breaker in breakers.items()},
+        )
 
     def _begin(self, principal: Principal, tokens_without_retrieval: int) -> RunState:
         known = principal if isinstance(principal, Caller) else Caller.of(principal)
@@ -341,6 +374,11 @@ def _guarded_model(models: Sequence[Model], policy: Policy, clock: Clock) -> Mod
     if len(endpoints) == 1:
         return endpoints[0]
     return FallbackModel(endpoints[0], *endpoints[1:], fallback_on=_moves_on)
+
+
+def _endpoints(model: Model) -> list[Endpoint]:
+    models = model.models if isinstance(model, FallbackModel) else [model]
+    return [one for one in models if isinstance(one, Endpoint)]
 
 
 def _moves_on(error: Exception) -> bool:

@@ -32,6 +32,11 @@ class Meter:
         self._used = [limit for limit in limits if limit.of in {"tokens", "usd"}]
 
     @property
+    def degraded(self) -> bool:
+        """Whether a shared count is away, and this process counts by itself."""
+        return self._store.degraded
+
+    @property
     def counts_use(self) -> bool:
         """Whether tokens or dollars are limited: only then is an estimate worth its while."""
         return bool(self._used)

@@ -30,7 +30,9 @@ def judge_lines(source: Path, target: Path, judge: Callable[[Row], Row], *, doin
                 try:
                     answer = judge(row)
                 except ConfigError as error:
-                    raise ConfigError(f"{source.name}, line {number}: {error}; nothing was written") from error
+                    raise ConfigError(
+                        f"{source.name}, line {number}: {error}; nothing was written"
+                    ) from error
                 out.write(json.dumps({"id": row["id"], **answer}) + "\n")
             out.flush()
             os.fsync(out.fileno())

@@ -22,7 +22,8 @@ def pii(
     ],
     *,
     cautious: Annotated[
-        bool, typer.Option("--cautious", help="Only what rules are sure of, as agents replace it in contracts.")
+        bool,
+        typer.Option("--cautious", help="Only what rules are sure of, as agents replace it in contracts."),
     ] = False,
 ) -> None:
     """Find personal data: type, start and end (half open, in characters) of each, line by line in the same order."""

@@ -97,7 +97,7 @@ class Abuse:
     fingerprint_window: Period = "7d"
     fingerprint_cost: int = 3
     abreast: int = 4
-    waiting: int = 256
+    waiting: int = 1024
 
     def __post_init__(self) -> None:
         """Refuse what cannot hold."""

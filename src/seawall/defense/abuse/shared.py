@@ -59,6 +59,11 @@ class RedisTrust:
         self._copy = Book(policy, max_keys)
         self._digest = Digests(secret)
 
+    @property
+    def degraded(self) -> bool:
+        """Whether the last call got no answer, so that this process goes by what it knows itself."""
+        return not self._scripts.healthy
+
     async def look(self, principal: Principal) -> Standing:
         """Say where a caller stands; where Redis does not, as far as this process knows."""
         tenant, subject = names(principal)

@@ -49,6 +49,11 @@ class TrustStore(Protocol):
     only time changes is seen at the caller's next `look` or `spend`, and not at all if it never comes back.
     """
 
+    @property
+    def degraded(self) -> bool:
+        """Whether trust is kept without the store that is shared, for readiness and metrics."""
+        ...
+
     async def look(self, principal: Principal) -> Standing:
         """Say where a caller stands, before anything is done for it; spends nothing."""
         ...
@@ -141,6 +146,11 @@ class MemoryTrust:
     def __len__(self) -> int:
         """Accounts held."""
         return len(self._accounts)
+
+    @property
+    def degraded(self) -> bool:
+        """Never: there is no store that could be away."""
+        return False
 
     @property
     def crowded(self) -> int:

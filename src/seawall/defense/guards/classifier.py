@@ -78,7 +78,8 @@ def _part(
     values: NDArray[np.floating], first: NDArray[np.int64], last: NDArray[np.int64], short: int
 ) -> NDArray[np.float64]:
     running = np.concatenate(([0.0], np.cumsum(values, dtype=np.float64)))
-    return running[np.maximum(last - short, first)] - running[first]
+    begin = np.minimum(first, len(values))
+    return running[np.maximum(last - short, begin)] - running[begin]
 
 
 class Classifier:

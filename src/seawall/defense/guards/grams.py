@@ -115,7 +115,7 @@ def _hash_words(raw: NDArray[np.uint32], codes: U64, starts: NDArray[np.bool_], 
     at = np.arange(len(codes))
     place = np.minimum(at - np.maximum.accumulate(np.where(starts, at, 0)), _LONGEST_WORD - 1)
     # A sign counts where it stands alone; blanks after a word add nothing to it.
-    value = np.where(starts, np.maximum(codes, raw), codes) * _KEYS[place]
+    value = np.where(starts & (codes == 0), raw, codes) * _KEYS[place]
     value[: start[0]] = 0
     return np.add.reduceat(value, start)
 

@@ -51,6 +51,11 @@ class MemoryStore:
         """Buckets held."""
         return len(self._states)
 
+    @property
+    def degraded(self) -> bool:
+        """Never: there is no store that could be away."""
+        return False
+
     async def take(self, requests: Sequence[Take], now: float) -> Decision:
         """Spend from every bucket or from none; nothing is awaited between looking and spending, so it is
         atomic.

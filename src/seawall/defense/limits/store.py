@@ -79,6 +79,11 @@ class CounterStore(Protocol):
     `now` is monotonic seconds of this process; a store shared by several takes its own clock instead.
     """
 
+    @property
+    def degraded(self) -> bool:
+        """Whether it decides without the store that is shared, for readiness and metrics."""
+        ...
+
     async def take(self, requests: Sequence[Take], now: float) -> Decision:
         """Spend from every bucket or from none, in one atomic step."""
         ...
