@@ -482,7 +482,7 @@ BENIGN_RESULTS: tuple[str, ...] = (
     "Flight {LH123|BA 98} {departs|arrives} at {06:45|21:10} from {gate B12|terminal 2}; {on time|delayed by 20 minutes}.",
     "{Patient|Mr Silva|The child} was {seen|admitted} {on 12 May|today} with {fever|a cough|back pain}; {ibuprofen was prescribed|tests are pending}.",
     "{Revenue|Net income|Headcount} {2022|Q3}: {12.4 million|310}; {2023|Q4}: {14.0 million|325}.",
-    "What {customers|readers} say: {\"Great service!\"|'Would buy again.'|\"Too slow.\"} {Five|Three} stars.",
+    'What {customers|readers} say: {"Great service!"|\'Would buy again.\'|"Too slow."} {Five|Three} stars.',
     "Q: {How do I return an item?|Where is my order?|Is there a warranty?} A: {Use the form in your account.|See the tracking link.|Two years.}",
 )
 

@@ -1,5 +1,8 @@
 """Seawall takes a typed Pydantic AI agent to production: `harden(agent, policy)`."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from seawall.agents import Block, marks
 from seawall.defense import (
     Abuse,
@@ -33,6 +36,18 @@ from seawall.foundation.principal import Principal
 from seawall.foundation.transaction import Transaction
 from seawall.orchestration import AlreadyRunning, DbosEngine, Engine, Json, Work, run_batch
 
+if TYPE_CHECKING:
+    from seawall.defense.abuse.shared import RedisTrust
+    from seawall.defense.limits.redis_store import RedisStore
+    from seawall.foundation.storage.redis import RedisScripts
+
+# What needs the Redis driver loads it only for who asks.
+_SHARED = {
+    "RedisScripts": "seawall.foundation.storage.redis",
+    "RedisStore": "seawall.defense.limits.redis_store",
+    "RedisTrust": "seawall.defense.abuse.shared",
+}
+
 __all__ = [
     "Abuse",
     "AlreadyRunning",
@@ -63,6 +78,9 @@ __all__ = [
     "Principal",
     "RateLimit",
     "RateLimited",
+    "RedisScripts",
+    "RedisStore",
+    "RedisTrust",
     "Rejected",
     "SeawallError",
     "SlidingWindow",
@@ -77,3 +95,10 @@ __all__ = [
     "open_keyring",
     "run_batch",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Load what only shared stores need."""
+    if name in _SHARED:
+        return getattr(import_module(_SHARED[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

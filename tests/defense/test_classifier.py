@@ -107,7 +107,11 @@ def test_a_disguised_one_is_found_under_its_disguise() -> None:
 
 def test_clean_text_passes_with_a_score_for_the_grey_zone() -> None:
     """A clause, a greeting and a question are let pass; how suspicious they are is said all the same."""
-    for text, context in ((CLAUSE, "document"), ("Hello, how are you?", "prompt"), ("What is an NDA?", "prompt")):
+    for text, context in (
+        (CLAUSE, "document"),
+        ("Hello, how are you?", "prompt"),
+        ("What is an NDA?", "prompt"),
+    ):
         verdict = guards.injection()(GuardInput(text, context))  # type: ignore[arg-type]
         assert verdict.outcome == "allow"
         assert 0 <= verdict.score < 0.75

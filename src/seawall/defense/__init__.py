@@ -4,8 +4,9 @@ from seawall.defense import guards
 from seawall.defense.abuse import Abuse, Distrusted, Ladder, MemoryTrust, Standing, Tenant, TrustStore
 from seawall.defense.approval import Approver, PendingCall
 from seawall.defense.guards import GuardBlocked, find_injection
-from seawall.defense.harden import Hardened, HardenedResult, Health, harden
+from seawall.defense.harden import Hardened, HardenedResult, harden
 from seawall.defense.hardened_stream import HardenedStream, StreamStillOpen
+from seawall.defense.health import Health
 from seawall.defense.limits import Caller, MemoryStore, RateLimit, RateLimited, SlidingWindow
 from seawall.defense.load import Bulkhead, Overloaded
 from seawall.defense.pipeline import Guarded

@@ -21,6 +21,7 @@ from seawall.defense.capability import GuardCapability
 from seawall.defense.endpoint import Endpoint
 from seawall.defense.guards import GuardBlocked, Pseudonymise
 from seawall.defense.hardened_stream import HardenedStream, StreamAbandoned
+from seawall.defense.health import Health
 from seawall.defense.heard import Prompt, spotlit
 from seawall.defense.limits import Caller, CounterStore, MemoryStore, RateLimited
 from seawall.defense.load import Gate
@@ -96,24 +97,6 @@ def harden(
     turnstile = None if trust is None or policy.abuse is None else Turnstile(policy.abuse, trust.look)
     parts = _Parts(capability, meter, trust, turnstile, bus, keyring or Keyring.ephemeral(), clock)
     return Hardened(agent, _guarded_model(models, policy, clock), policy, parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What works less than it should: shared stores that are away, and each breaker's state by its name.
-
-    Degraded limits and trust are still kept, each process by itself, as their stores say.
-    """
-
-    limits_degraded: bool
-    trust_degraded: bool
-    breakers: dict[str, str]
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is degraded."""
-        closed = all(state == "closed" for state in self.breakers.values())
-        return closed and not (self.limits_degraded or self.trust_degraded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,10 +39,9 @@ class InjectionGuard:
 
     def __call__(self, value: GuardInput, /) -> Verdict:
         """Judge; the reason code is that of the most certain hit, the spans are all of them."""
-        context = self.context or value.context
-        if context not in {"prompt", "document"}:
+        if value.context not in {"prompt", "document"}:
             return Verdict(outcome="allow", guard=self.name)
-        head: _Head = "document" if context == "document" else "prompt"
+        head: _Head = "document" if (self.context or value.context) == "document" else "prompt"
         hits = find_attacks(value.text, head) if self.classify else find_injection(value.text, head)
         sure = [hit for hit in hits if hit.score >= self.threshold]
         if not sure:
@@ -60,7 +59,7 @@ def injection(
 ) -> InjectionGuard:
     """Make a guard that blocks instructions smuggled into text.
 
-    `context` overrides what each text says it is: an agent whose prompts consist of documents takes
+    `context` overrides what each prompt or document says it is: an agent whose prompts consist of documents takes
     `context="document"`. With `classify=False` signatures alone decide: fewer attacks are found, and next to nothing
     else. The classifier flags about three clean paragraphs of contracts in a thousand, so that a long contract
     judged as one text is better judged without it. ConfigError unless 0 < threshold <= 1.
