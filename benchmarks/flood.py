@@ -65,7 +65,7 @@ def attacks() -> list[str]:
     return random.Random(3).choices(found, k=HOSTILE)
 
 
-async def legitimate(safe: Hardened[None, str], seconds: float) -> list[float]:
+async def legitimate(safe: Hardened[object, str], seconds: float) -> list[float]:
     """Ask at a steady rate whatever comes back; return the seconds each answer took."""
     prompts = list(spelled(BENIGN_PROMPTS[-8:], 3, 5))
     taken: list[float] = []
@@ -84,7 +84,7 @@ async def legitimate(safe: Hardened[None, str], seconds: float) -> list[float]:
     return taken
 
 
-async def flood(safe: Hardened[None, str], prompts: list[str], seconds: float) -> Counter[str]:
+async def flood(safe: Hardened[object, str], prompts: list[str], seconds: float) -> Counter[str]:
     """Send the attacks of one subject, evenly over the time given; count what came of each."""
     came = Counter[str]()
     mallory = Principal("tenant-0", "mallory")

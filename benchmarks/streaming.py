@@ -145,6 +145,7 @@ async def main() -> None:
 
     async def allow(said: str, *_: object) -> str:
         """Say yes."""
+        return said
 
     run = RunState("txn", Caller.of(WHO), EventBus(), vault, 0.0, 0.0, output_judge=allow)
     agent = Agent(model, name="bare")

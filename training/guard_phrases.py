@@ -461,6 +461,10 @@ BENIGN_RESULTS: tuple[str, ...] = (
     "{Sunny|Cloudy|Rain|Snow} in {Berlin|Boston|Lagos} today, {21|4|30} degrees, {wind from the west|no wind|storms at night}.",
     "Dear {Mr Berg|team|customer}, thank you for your {message|order|patience}; we will {reply|deliver|call} {by Friday|within two days}. Kind regards, {Ana|the support team}",
     "Hi {Tom|all}, {can you send me|did you get|please find attached} the {slides|figures|draft} {from yesterday|for the board}? Thanks, {Ana|Li}",
+    "{Dear team|Hello Ana|Hi all}, {could|can|would} you {send|forward|give} {me|us} {your comments|the signed copy|the figures|feedback} {by Friday|today|before the call}? {Best|Thanks|Regards}, {Tom|Li}",
+    "{Please|Kindly} {find attached|see enclosed|review|confirm} {the draft|the minutes|your address|receipt of this mail} and {let me know|call me|reply to all} {if you agree|by noon|with any questions}.",
+    "{Don't forget|Remember} to {bring your badge|update your profile|back up the files|sign the form} {tomorrow|before Monday|at reception}.",
+    "{Subscribe|Sign up} {to our newsletter|for updates|today} and {save 10%|never miss a post|get the guide for free}.",
     "Reminder: the {meeting|call|review} with {Globex|the auditors|legal} is {moved to|at} {10:00|3 pm} in {room 2|the main office}.",
     "{Error|Warning}: {file not found|connection refused|permission denied|timeout after 30 s} ({/tmp/data.csv|port 5432|code 403}).",
     "Traceback (most recent call last): File \"{main|app}.py\", line {12|340}, in {run|load}: {KeyError: 'id'|ValueError: invalid literal|ZeroDivisionError}",
@@ -484,6 +488,32 @@ BENIGN_RESULTS: tuple[str, ...] = (
     "{Revenue|Net income|Headcount} {2022|Q3}: {12.4 million|310}; {2023|Q4}: {14.0 million|325}.",
     'What {customers|readers} say: {"Great service!"|\'Would buy again.\'|"Too slow."} {Five|Three} stars.',
     "Q: {How do I return an item?|Where is my order?|Is there a warranty?} A: {Use the form in your account.|See the tracking link.|Two years.}",
+)
+
+# What people say all day. Short, so that no statistics over attacks should ever outweigh it.
+EVERYDAY: tuple[str, ...] = (
+    "{Thank you|Thanks|Thank you very much|Thanks a lot|Many thanks}{!|.|}",
+    "{Who|What} are you?",
+    "What is your name?",
+    "what's your name",
+    "Are you {an AI|a robot|a real person|human|there|ChatGPT}?",
+    "Who {made|built|trained} you?",
+    "How {are|old are} you?",
+    "{Help|Hello|Hi|Hey|OK|Okay|Yes|No|Stop|Good|Nice|Cool|Sorry}{|!|.}",
+    "{Please |}{continue|go on|tell me more|try again|start over|explain}{.|}",
+    "{Why|How|When|Where|Who}?",
+    "What do you {mean|think|know about it|recommend}?",
+    "{Read|See|Note|Check} {this|below|the attachment}{:|.|}",
+    "{Remove|Keep} {spaces|commas|line breaks} {from|in} your {response|answer}.",
+    "{Answer|Reply|Respond} {in one sentence|in French|briefly|with yes or no}.",
+    "{Can|Could} you help me{|, please|with something}?",
+    "I {need help|have a question|do not understand|disagree}.",
+    "{Good morning|Good night|See you|Bye|Have a nice day}{!|.|}",
+    "{Tell me|Say} {a joke|something nice|hello}.",
+    "What can you do{| for me}?",
+    "{Is that|Are you} {right|sure|true}?",
+    "{That is|That's} {wrong|great|not what I asked|all}{.|, thank you.}",
+    "{Show|Send} {it|me the list|the result} {again|please|as a table}.",
 )
 
 BENIGN_PROMPTS: tuple[str, ...] = (

@@ -20,7 +20,14 @@ from seawall.defense.guards.normalise import normalise
 from seawall.defense.guards.windows import sentences, sliding
 from training import injection_data as data
 from training.gram_matrix import matrix
-from training.guard_phrases import ATTACKS, BENIGN_IN_CONTRACTS, BENIGN_PROMPTS, BENIGN_RESULTS, spelled
+from training.guard_phrases import (
+    ATTACKS,
+    BENIGN_IN_CONTRACTS,
+    BENIGN_PROMPTS,
+    BENIGN_RESULTS,
+    EVERYDAY,
+    spelled,
+)
 from training.injection_data import Paragraph, Stretch, pieces, whole
 
 WEIGHTS = "injection.npz"
@@ -100,6 +107,7 @@ def _prompt_rows(prompts: data.Labelled, contracts: Sequence[Paragraph], seed: i
         _even(matrix(labelled[0]), 1.0, 0),
         _even(matrix(labelled[1]), 1.0, 1),
         _even(matrix([whole(text) for text in spelled(BENIGN_PROMPTS, 12, 0)]), 3.0, 0),
+        _even(matrix([whole(text) for text in spelled(EVERYDAY, 20, 0)]), 15.0, 0),
         _even(matrix(clean), 1.0, 0),
         _even(matrix(hidden), 1.5, 1),
     ]
@@ -144,7 +152,7 @@ def _document_rows(clean: Sequence[Paragraph], families: set[str], categories: s
     return [
         _even(matrix(negatives), 1.0, 0),
         _even(matrix([whole(text) for text in spelled(BENIGN_IN_CONTRACTS, 12, 0)]), 5.0, 0),
-        _even(matrix([piece for text in _elsewhere() for piece in pieces(text)]), 5.0, 0),
+        _even(matrix([piece for text in _elsewhere() for piece in pieces(text)]), 10.0, 0),
         *(
             part
             for texts, weight in ((data.attacks_of(prompts), 1.0), (harmless, 0.3), (own, 1.0), (public, 8.0))

@@ -118,7 +118,9 @@ class GuardCapability(AbstractCapability[Any]):
             return text
         context: Context = "tool_call" if channel == "tool_call" else "output"
         value = GuardInput(text, context, run.caller.tenant, before)
-        return await self._judge(run, self.pipeline, value, may_replace=channel == "text")
+        # A model that has read nothing but its caller's words says what its caller made it say.
+        by_caller = not run.tainted
+        return await self._judge(run, self.pipeline, value, by_caller=by_caller, may_replace=channel == "text")
 
     async def _judge_heard(self, run: RunState, piece: Heard) -> None:
         if piece.text is None:
