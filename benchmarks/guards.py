@@ -17,11 +17,11 @@ from pathlib import Path
 
 from benchmarks.limits import figures as limiter_figures
 from seawall.defense.guards import GuardInput, canary, exfiltration, injection, secrets, size
-from seawall.defense.guards.classifier import default_classifier
 from seawall.defense.guards.guard import Context, Guard
-from seawall.defense.guards.injection import find_injection
-from seawall.defense.guards.normalise import normalise
-from seawall.defense.guards.peel import peel
+from seawall.defense.guards.injection.classifier import default_classifier
+from seawall.defense.guards.injection.find import find_injection
+from seawall.defense.guards.reading.normalise import normalise
+from seawall.defense.guards.reading.peel import peel
 
 SIZES = (200, 1_000, 10_000)
 ROUNDS = 7

@@ -21,12 +21,12 @@ except ImportError:
 if atheris is not None:
     with atheris.instrument_imports(include=["seawall.defense.guards"]):
         from seawall.defense.guards import find_injection
-        from seawall.defense.guards.normalise import normalise
-        from seawall.defense.guards.peel import DEEPEST, MOST_LAYERS, peel
+        from seawall.defense.guards.reading.normalise import normalise
+        from seawall.defense.guards.reading.peel import DEEPEST, MOST_LAYERS, peel
 else:
     from seawall.defense.guards import find_injection
-    from seawall.defense.guards.normalise import normalise
-    from seawall.defense.guards.peel import DEEPEST, MOST_LAYERS, peel
+    from seawall.defense.guards.reading.normalise import normalise
+    from seawall.defense.guards.reading.peel import DEEPEST, MOST_LAYERS, peel
 
 from tests.defense.disguises import SINGLE
 

@@ -14,7 +14,7 @@ METRICS = Path(__file__).with_name("metrics.json")
 WEIGHTS = {
     "clauses": "seawall_contracts/finder/weights",
     "nda": "seawall_contracts/finder/weights",
-    "injection": "seawall/defense/guards/weights",
+    "injection": "seawall/defense/guards/injection/weights",
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from seawall.defense.guards.grams import DIMENSIONS, LETTER_VALUE
+from seawall.defense.guards.injection.grams import DIMENSIONS, LETTER_VALUE
 from training.injection_data import Stretch
 
 

@@ -14,10 +14,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.linear_model import SGDClassifier
 
-from seawall.defense.guards.classifier import WINDOW, Head, Linear
-from seawall.defense.guards.grams import read_grams
-from seawall.defense.guards.normalise import normalise
-from seawall.defense.guards.windows import sentences, sliding
+from seawall.defense.guards.injection.classifier import WINDOW, Head, Linear
+from seawall.defense.guards.injection.grams import read_grams
+from seawall.defense.guards.injection.windows import sentences, sliding
+from seawall.defense.guards.reading.normalise import normalise
 from training import injection_data as data
 from training.gram_matrix import matrix
 from training.guard_phrases import (

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from seawall.defense.guards.classifier import WINDOW
-from seawall.defense.guards.grams import Grams, read_grams
-from seawall.defense.guards.normalise import normalise
-from seawall.defense.guards.windows import sentences, sliding
+from seawall.defense.guards.injection.classifier import WINDOW
+from seawall.defense.guards.injection.grams import Grams, read_grams
+from seawall.defense.guards.injection.windows import sentences, sliding
+from seawall.defense.guards.reading.normalise import normalise
 from training.data import folds
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

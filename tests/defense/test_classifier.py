@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from seawall.defense import guards
 from seawall.defense.guards import GuardInput, find_attacks, find_injection
-from seawall.defense.guards.classifier import Linear, default_classifier
-from seawall.defense.guards.grams import DIMENSIONS, LETTER_VALUE, Grams, read_grams
-from seawall.defense.guards.windows import sentences, sliding
+from seawall.defense.guards.injection.classifier import Linear, default_classifier
+from seawall.defense.guards.injection.grams import DIMENSIONS, LETTER_VALUE, Grams, read_grams
+from seawall.defense.guards.injection.windows import sentences, sliding
 
 CLAUSE = "The Receiving Party shall not disclose Confidential Information to any person without prior written consent."
 QUIET_ATTACKS = (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seawall.defense.guards.normalise import normalise
+from seawall.defense.guards.reading.normalise import normalise
 
 LETTERS = st.text(
     st.sampled_from("abc .\n\u200b\u202e\u0301аеорсΑΒＡａﬁ½№’“–\u00a0\ufdfa🦊é\ud800\U000e0041中")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seawall.defense.guards import find_injection
-from seawall.defense.guards.peel import DEEPEST, MOST_LAYERS, UNREAD, peel
+from seawall.defense.guards.reading.peel import DEEPEST, MOST_LAYERS, UNREAD, peel
 from tests.defense.disguises import NESTING, SINGLE, as_base64, rot13
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"

@@ -120,7 +120,9 @@ class GuardCapability(AbstractCapability[Any]):
         value = GuardInput(text, context, run.caller.tenant, before)
         # A model that has read nothing but its caller's words says what its caller made it say.
         by_caller = not run.tainted
-        return await self._judge(run, self.pipeline, value, by_caller=by_caller, may_replace=channel == "text")
+        return await self._judge(
+            run, self.pipeline, value, by_caller=by_caller, may_replace=channel == "text"
+        )
 
     async def _judge_heard(self, run: RunState, piece: Heard) -> None:
         if piece.text is None:

@@ -15,8 +15,13 @@ from seawall.defense.guards.guard import (
     Spent,
     Verdict,
 )
-from seawall.defense.guards.injection import Hit, find_injection
-from seawall.defense.guards.injection_guard import InjectionGuard, find_attacks, injection
+from seawall.defense.guards.injection import (
+    Hit,
+    InjectionGuard,
+    find_attacks,
+    find_injection,
+    injection,
+)
 from seawall.defense.guards.pseudonymise import Pseudonymise, pseudonymise
 from seawall.defense.guards.size import size
 

@@ -1,6 +1,6 @@
 """Attempts of a user on the rules a model was given: found in prompts only."""
 
-from seawall.defense.guards.signature import DROP, signature
+from seawall.defense.guards.injection.signature import DROP, signature
 
 _LIMITS = (
     r"(?:restrictions?|guidelines?|rules|filters?|safety|safeguards?|guardrails|limitations?|"

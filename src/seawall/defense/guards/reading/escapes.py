@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 
-from seawall.defense.guards.normalise import Folding, Normalised
+from seawall.defense.guards.reading.normalise import Folding, Normalised
 from seawall.foundation.patterns import compile_pattern
 
 # Text round an escape that is judged with it.

@@ -1,6 +1,6 @@
 """What no text from outside has business to say, be it prompt or document."""
 
-from seawall.defense.guards.signature import DROP, DUTY, MODEL, signature
+from seawall.defense.guards.injection.signature import DROP, DUTY, MODEL, signature
 
 _ALL = r"(?:(?:all|any|every|each|the|of|your|these|those|my|our|other|everything|anything|in|its) ){0,4}"
 _EARLIER = (

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from seawall.defense.guards.normalise import Folding, Normalised, normalise
+from seawall.defense.guards.reading.normalise import Folding, Normalised, normalise
 
 STRETCH = 131_072
 OVERLAP = 8_192

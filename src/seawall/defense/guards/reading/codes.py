@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from string import ascii_letters
 
-from seawall.defense.guards.normalise import Folding, Normalised
-from seawall.defense.guards.peel_base85 import base85_texts
+from seawall.defense.guards.reading.base85 import base85_texts
+from seawall.defense.guards.reading.normalise import Folding, Normalised
 from seawall.foundation.patterns import compile_pattern
 
 CODE_TRIGGER = compile_pattern(r"[!-~]{20,}|<~")

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
-from seawall.defense.guards.normalise import Folding, Normalised
-from seawall.defense.guards.peel_english import COMMON, TooMany
+from seawall.defense.guards.reading.english import COMMON, TooMany
+from seawall.defense.guards.reading.normalise import Folding, Normalised
 from seawall.foundation.patterns import compile_pattern
 
 # Text round a disguised word that is judged with it.

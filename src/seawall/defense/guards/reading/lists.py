@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 
-from seawall.defense.guards.normalise import Folding, Normalised
-from seawall.defense.guards.peel_english import TooMany
+from seawall.defense.guards.reading.english import TooMany
+from seawall.defense.guards.reading.normalise import Folding, Normalised
 from seawall.foundation.patterns import compile_pattern
 
 _ITEM = r"(?:0[xb]|[\\]?[ux]|u\+|&#x?)?[0-9a-f]{1,8}"

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from itertools import chain
 from string import ascii_lowercase, ascii_uppercase
 
-from seawall.defense.guards.normalise import Folding, Normalised
-from seawall.defense.guards.peel_english import common_words
+from seawall.defense.guards.reading.english import common_words
+from seawall.defense.guards.reading.normalise import Folding, Normalised
 from seawall.foundation.patterns import compile_pattern
 
 # Of two common words one may be chance.

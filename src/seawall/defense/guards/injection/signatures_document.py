@@ -1,6 +1,6 @@
 """What a user may ask of a model, and a document may not."""
 
-from seawall.defense.guards.signature import DUTY, MODEL, SCALE, signature
+from seawall.defense.guards.injection.signature import DUTY, MODEL, SCALE, signature
 
 _ANSWER = r"(?:answer|response|reply|output|summary|analysis|review|report|findings|assessment|message)"
 _THIS = r"(?:this|the|that|our|each|every|any|all)"

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from seawall.defense.guards.grams import LETTER_VALUE, Grams, read_grams
-from seawall.defense.guards.windows import sentences, sliding
+from seawall.defense.guards.injection.grams import LETTER_VALUE, Grams, read_grams
+from seawall.defense.guards.injection.windows import sentences, sliding
 
 Head = Literal["prompt", "document"]
 F32 = NDArray[np.float32]
@@ -110,7 +110,7 @@ class Classifier:
 @lru_cache(maxsize=1)
 def default_classifier() -> Classifier:
     """Load the classifier that ships; once a process."""
-    file = resources.files("seawall.defense.guards") / "weights" / _WEIGHTS
+    file = resources.files("seawall.defense.guards.injection") / "weights" / _WEIGHTS
     with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
         return Classifier({head: _head(arrays, head) for head in ("prompt", "document")})
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from seawall.defense.guards.guard import Context, GuardInput, Verdict
-from seawall.defense.guards.peel import UNREAD, peel
-from seawall.defense.guards.signature import Signature
-from seawall.defense.guards.signatures_anywhere import ANYWHERE
-from seawall.defense.guards.signatures_document import IN_DOCUMENTS
-from seawall.defense.guards.signatures_prompt import IN_PROMPTS
-from seawall.defense.guards.stretches import OVERLAP, Stretch, squeeze, stretches
+from seawall.defense.guards.injection.signature import Signature
+from seawall.defense.guards.injection.signatures_anywhere import ANYWHERE
+from seawall.defense.guards.injection.signatures_document import IN_DOCUMENTS
+from seawall.defense.guards.injection.signatures_prompt import IN_PROMPTS
+from seawall.defense.guards.reading.peel import UNREAD, peel
+from seawall.defense.guards.reading.stretches import OVERLAP, Stretch, squeeze, stretches
 from seawall.foundation.errors import ConfigError
 from seawall.foundation.patterns import PatternSet
 

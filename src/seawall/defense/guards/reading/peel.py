@@ -9,12 +9,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from seawall.defense.guards.normalise import Normalised, normalise
-from seawall.defense.guards.peel_ciphers import BACKWARDS, CIPHER_TRIGGER, TURNS, unwrap_ciphers
-from seawall.defense.guards.peel_codes import CODE_TRIGGER, unwrap_codes
-from seawall.defense.guards.peel_english import TooMany
-from seawall.defense.guards.peel_escapes import ESCAPE_TRIGGER, unwrap_escapes
-from seawall.defense.guards.peel_letters import (
+from seawall.defense.guards.reading.ciphers import BACKWARDS, CIPHER_TRIGGER, TURNS, unwrap_ciphers
+from seawall.defense.guards.reading.codes import CODE_TRIGGER, unwrap_codes
+from seawall.defense.guards.reading.english import TooMany
+from seawall.defense.guards.reading.escapes import ESCAPE_TRIGGER, unwrap_escapes
+from seawall.defense.guards.reading.letters import (
     BACKSLASH_TRIGGER,
     LEET_TRIGGER,
     SPACED_TRIGGER,
@@ -24,8 +23,9 @@ from seawall.defense.guards.peel_letters import (
     unwrap_spaced,
     unwrap_spread,
 )
-from seawall.defense.guards.peel_lists import LIST_TRIGGER, unwrap_lists
-from seawall.defense.guards.peel_unseen import unwrap_unseen
+from seawall.defense.guards.reading.lists import LIST_TRIGGER, unwrap_lists
+from seawall.defense.guards.reading.normalise import Normalised, normalise
+from seawall.defense.guards.reading.unseen import unwrap_unseen
 from seawall.foundation.patterns import Pattern, PatternSet
 
 DEEPEST = 4

@@ -6,11 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from seawall.defense.guards.classifier import Judged, default_classifier
 from seawall.defense.guards.guard import Context, GuardInput, Verdict
-from seawall.defense.guards.injection import Hit, find_injection
-from seawall.defense.guards.peel import UNREAD, Layer, peel
-from seawall.defense.guards.stretches import stretches
+from seawall.defense.guards.injection.classifier import Judged, default_classifier
+from seawall.defense.guards.injection.find import Hit, find_injection
+from seawall.defense.guards.reading.peel import UNREAD, Layer, peel
+from seawall.defense.guards.reading.stretches import stretches
 from seawall.foundation.errors import ConfigError
 
 _MAX_CHARACTERS = 4_000_000

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from seawall.defense.guards.grams import I64, Grams
+from seawall.defense.guards.injection.grams import I64, Grams
 
 _FULL_STOPS = np.array([ord(sign) for sign in ".!?;…。！？"], np.uint32)
 _LONGEST_SENTENCE = 44

@@ -4,9 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from seawall.defense.guards.normalise import Folding, Normalised
-from seawall.defense.guards.peel_codes import read_bytes
-from seawall.defense.guards.peel_english import common_words
+from seawall.defense.guards.reading.codes import read_bytes
+from seawall.defense.guards.reading.english import common_words
+from seawall.defense.guards.reading.normalise import Folding, Normalised
 
 _THIN = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]")
 # Eight letters' worth of bits; emoji and scripts that join letters have a few such characters only.

@@ -1,0 +1,1 @@
+"""Text as a reader sees it, whatever disguise it came in."""
