@@ -39,6 +39,7 @@ from seawall.orchestration import AlreadyRunning, DbosEngine, Engine, Json, Work
 if TYPE_CHECKING:
     from seawall.defense.abuse.shared import RedisTrust
     from seawall.defense.limits.redis_store import RedisStore
+    from seawall.edge.shared import SharedStores, open_shared
     from seawall.foundation.storage.redis import RedisScripts
 
 # What needs the Redis driver loads it only for who asks.
@@ -46,6 +47,8 @@ _SHARED = {
     "RedisScripts": "seawall.foundation.storage.redis",
     "RedisStore": "seawall.defense.limits.redis_store",
     "RedisTrust": "seawall.defense.abuse.shared",
+    "SharedStores": "seawall.edge.shared",
+    "open_shared": "seawall.edge.shared",
 }
 
 __all__ = [
@@ -83,6 +86,7 @@ __all__ = [
     "RedisTrust",
     "Rejected",
     "SeawallError",
+    "SharedStores",
     "SlidingWindow",
     "StoreError",
     "Transaction",
@@ -93,6 +97,7 @@ __all__ = [
     "local_principal",
     "marks",
     "open_keyring",
+    "open_shared",
     "run_batch",
 ]
 

@@ -4,9 +4,8 @@ import pytest
 from pydantic_ai import Agent
 from pydantic_ai.models.test import TestModel
 
-from seawall import RedisScripts, RedisStore, RedisTrust
+from seawall import open_shared
 from seawall.defense import (
-    Abuse,
     Distrusted,
     GuardBlocked,
     Hardened,
@@ -32,16 +31,16 @@ class Replica:
     def __init__(self, url: str) -> None:
         self.events: list[Event] = []
         bus = EventBus(self.events.append)
-        self.scripts = RedisScripts(url, events=bus, rest="50ms")
-        policy = Policy(guards=[guards.injection()], limits=[RateLimit(10, per="1h")], abuse=Abuse())
-        assert policy.abuse is not None
+        shared = open_shared(url, KEYS, replicas=2, events=bus)
+        self.scripts = shared.scripts
+        policy = Policy(guards=[guards.injection()], limits=[RateLimit(10, per="1h")])
         self.safe: Hardened[None, str] = harden(
             Agent(TestModel(), name="a"),
             policy,
             events=bus,
             keyring=KEYS,
-            counters=RedisStore(self.scripts, secret=KEYS.key("limits"), replicas=2),
-            trust=RedisTrust(policy.abuse, self.scripts, secret=KEYS.key("trust"), events=bus),
+            counters=shared.counters,
+            trust=shared.trust,
         )
 
     async def ask(self, prompt: str = "hello", who: Principal = ALICE) -> None:

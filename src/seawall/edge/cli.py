@@ -12,6 +12,7 @@ from rich.table import Table
 
 from seawall.edge.guard_command import guard
 from seawall.edge.pii_command import pii
+from seawall.edge.trust_command import trust_app
 from seawall.foundation.economics.ledger import Ledger
 from seawall.foundation.errors import SeawallError
 
@@ -22,6 +23,7 @@ ledger_app = typer.Typer(no_args_is_help=True, help="The ledger: one row a trans
 retention_app = typer.Typer(no_args_is_help=True, help="Retention: what has expired goes.")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(retention_app, name="retention")
+app.add_typer(trust_app, name="trust")
 app.command("guard")(guard)
 app.command("pii")(pii)
 
