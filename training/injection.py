@@ -14,8 +14,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.linear_model import SGDClassifier
 
+from seawall.defense.guards.injection import find_injection
 from seawall.defense.guards.injection.classifier import WINDOW, Head, Linear
 from seawall.defense.guards.injection.grams import read_grams
+from seawall.defense.guards.injection.guard import DISAGREES, FIRM, SURE
 from seawall.defense.guards.injection.windows import sentences, sliding
 from seawall.defense.guards.reading.normalise import normalise
 from training import injection_data as data
@@ -256,11 +258,15 @@ def _dealt(names: list[str], seed: int) -> dict[str, int]:
 
 
 def _flags(model: Linear, text: str, head: Head) -> bool:
+    """Say what the shipped guard would, with signatures and the classifier: see `find_attacks`."""
     plain = normalise(text).text
     grams = read_grams(plain)
     stretches = np.concatenate((sliding(grams, WINDOW[head]), sentences(grams, plain)))
     worst = float(model.scores(grams, stretches).max(initial=-np.inf)) - model.stretch
-    return max(worst, float(model.scores(grams, np.array([[0, len(grams)]]))[0]) - model.whole) > 0
+    if len(grams):
+        worst = max(worst, float(model.scores(grams, np.array([[0, len(grams)]]))[0]) - model.whole)
+    signed = max((hit.score for hit in find_injection(text, head)), default=0.0)
+    return worst > 0 or signed >= FIRM or (signed >= SURE and worst > DISAGREES)
 
 
 def _flagged(model: Linear, texts: Sequence[str]) -> float:

@@ -85,17 +85,23 @@ def test_sentences_end_where_a_reader_ends_them() -> None:
 
 
 @pytest.mark.parametrize("attack", QUIET_ATTACKS)
-def test_a_wording_that_no_signature_knows_is_found(attack: str) -> None:
-    """In a prompt by itself, in a document among clauses, with its place."""
+def test_a_wording_that_no_signature_knows_is_found_in_a_prompt(attack: str) -> None:
+    """Signatures pass it, the classifier does not."""
     assert find_injection(attack, "prompt") == []
     assert guards.injection(classify=False)(GuardInput(attack)).outcome == "allow"
     verdict = guards.injection()(GuardInput(attack))
     assert (verdict.outcome, verdict.reason_code) == ("block", "classifier")
+
+
+def test_a_wording_that_no_signature_knows_is_found_among_clauses() -> None:
+    """With its place, and nothing but its place."""
+    attack = QUIET_ATTACKS[0]
     text = f"{CLAUSE} {attack} {CLAUSE}"
     verdict = guards.injection()(GuardInput(text, "document"))
-    assert verdict.outcome == "block"
+    assert (verdict.outcome, verdict.reason_code) == ("block", "classifier")
     start = text.index(attack)
     assert any(a < start + len(attack) and b > start for a, b in verdict.spans)
+    assert guards.injection()(GuardInput(f"{CLAUSE} {CLAUSE}", "document")).outcome == "allow"
 
 
 def test_a_disguised_one_is_found_under_its_disguise() -> None:

@@ -16,9 +16,10 @@ from seawall.foundation.errors import ConfigError
 _MAX_CHARACTERS = 4_000_000
 _MOST = 8
 # Signatures this certain need no second opinion.
-_FIRM = 0.9
+FIRM = 0.9
+SURE = 0.75
 # What a soft signature says stands, unless the classifier is this far from agreeing.
-_DISAGREES = -2.0
+DISAGREES = -2.0
 # A margin of nought scores as much as the default threshold.
 _SCALE = 3.0
 
@@ -55,7 +56,7 @@ class InjectionGuard:
 
 
 def injection(
-    *, context: Context | None = None, threshold: float = 0.75, classify: bool = True
+    *, context: Context | None = None, threshold: float = SURE, classify: bool = True
 ) -> InjectionGuard:
     """Make a guard that blocks instructions smuggled into text.
 
@@ -75,7 +76,7 @@ def find_attacks(text: str, head: _Head) -> list[Hit]:
     Hits are in order of place and may overlap; scores below 0.75 are suspicions. Time is linear in the text.
     """
     signed = find_injection(text, head)
-    if any(hit.score >= _FIRM for hit in signed):
+    if any(hit.score >= FIRM for hit in signed):
         return signed
     found: list[Hit] = []
     agreed = [head == "document"] * len(signed)
@@ -103,7 +104,7 @@ def _agrees(layer: Layer, said: Judged, hit: Hit) -> bool:
     """Say whether the classifier does not hold the opposite of what a signature saw there."""
     if layer.how:
         return layer.start < hit.end and layer.end > hit.start
-    for at in np.flatnonzero(said.margin > _DISAGREES).tolist():
+    for at in np.flatnonzero(said.margin > DISAGREES).tolist():
         start, end = layer.original_span(int(said.start[at]), int(said.end[at]))
         if start < hit.end and end > hit.start:
             return True
