@@ -15,8 +15,16 @@ from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolDef
 from seawall.agents import effects_of, result_is_trusted
 from seawall.defense.approval import Approver, PendingCall
 from seawall.defense.estimate import most_tokens, price, used
-from seawall.defense.guards import UNKNOWN_SPENT, Context, GuardBlocked, GuardInput, Verdict
-from seawall.defense.heard import Heard, Prompt, heard, is_untrusted, spotlit
+from seawall.defense.guards import (
+    UNKNOWN_SPENT,
+    Canary,
+    Context,
+    GuardBlocked,
+    GuardInput,
+    Verdict,
+    canary_line,
+)
+from seawall.defense.heard import Heard, Prompt, heard, hidden_texts, is_untrusted, spotlit
 from seawall.defense.limits import RateLimited, Spend
 from seawall.defense.meter import Meter
 from seawall.defense.pipeline import Pipeline
@@ -41,11 +49,17 @@ class GuardCapability(AbstractCapability[Any]):
     """
 
     pipeline: Pipeline | None
+    canary: Canary | None
+    marker: str
     meter: Meter
     models: Sequence[Model]
     approver: Approver | None
     defers: bool
     most_output_tokens: int
+
+    def get_instructions(self) -> str | None:
+        """Plant the marker, if leaks are watched for."""
+        return None if self.canary is None else canary_line(self.marker)
 
     async def wrap_model_request(
         self, ctx: RunContext[Any], *, request_context: ModelRequestContext, handler: WrapModelRequestHandler
@@ -55,6 +69,8 @@ class GuardCapability(AbstractCapability[Any]):
         for piece in heard(request_context.messages, ctx.run_id) if self.pipeline is not None else ():
             await self._judge_heard(run, piece)
         run.tainted = run.tainted or is_untrusted(request_context.messages, ctx.run_id)
+        if self.canary is not None:
+            run.hidden = hidden_texts(request_context)
         return await self._metered(run, request_context, handler)
 
     async def judge_prompt(self, run: RunState, prompt: Prompt | None) -> None:
@@ -120,9 +136,15 @@ class GuardCapability(AbstractCapability[Any]):
         value = GuardInput(text, context, run.caller.tenant, before)
         # A model that has read nothing but its caller's words says what its caller made it say.
         by_caller = not run.tainted
-        return await self._judge(
+        shown = await self._judge(
             run, self.pipeline, value, by_caller=by_caller, may_replace=channel == "text"
         )
+        if self.canary is not None:
+            verdict = self.canary.judge(replace(value, text=shown), run.hidden, self.marker)
+            if verdict.outcome != "allow":
+                run.offence = text if by_caller else ""
+                self._refuse(run, verdict)
+        return shown
 
     async def _judge_heard(self, run: RunState, piece: Heard) -> None:
         if piece.text is None:

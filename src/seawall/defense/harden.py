@@ -19,7 +19,7 @@ from seawall.defense.abuse import Distrusted, MemoryTrust, TrustStore, Turn, Tur
 from seawall.defense.approval import Approver
 from seawall.defense.capability import GuardCapability
 from seawall.defense.endpoint import Endpoint
-from seawall.defense.guards import GuardBlocked, Pseudonymise
+from seawall.defense.guards import Canary, GuardBlocked, Pseudonymise, marker_for
 from seawall.defense.hardened_stream import HardenedStream, StreamAbandoned
 from seawall.defense.health import Health
 from seawall.defense.heard import Prompt, spotlit
@@ -79,6 +79,7 @@ def harden(
         raise ConfigError(f"agent {agent.name!r} has no model; give it one, or its name as in 'openai:gpt-5'")
     bus = events or EventBus()
     models = [infer_model(model) for model in (agent.model, *policy.fallbacks)]
+    keys = keyring or Keyring.ephemeral()
     pipeline = _pipeline(policy, bus, clock)
     if policy.abuse is None or pipeline is None:
         # Nobody can lose trust where nothing is judged.
@@ -88,6 +89,8 @@ def harden(
     meter = Meter(counters or MemoryStore(), policy.limits, clock)
     capability = GuardCapability(
         pipeline=pipeline,
+        canary=next((guard for guard in policy.guards if isinstance(guard, Canary)), None),
+        marker=marker_for(keys.key("canary"), agent.name),
         meter=meter,
         models=models,
         approver=approver,
@@ -95,7 +98,7 @@ def harden(
         most_output_tokens=policy.most_output_tokens,
     )
     turnstile = None if trust is None or policy.abuse is None else Turnstile(policy.abuse, trust.look)
-    parts = _Parts(capability, meter, trust, turnstile, bus, keyring or Keyring.ephemeral(), clock)
+    parts = _Parts(capability, meter, trust, turnstile, bus, keys, clock)
     return Hardened(agent, _guarded_model(models, policy, clock), policy, parts)
 
 
@@ -335,7 +338,7 @@ def _worded(prompt: Prompt | None) -> str | list[UserContent] | None:
 
 
 def _pipeline(policy: Policy, events: EventBus, clock: Clock) -> Pipeline | None:
-    guards = [guard for guard in policy.guards if not isinstance(guard, Pseudonymise)]
+    guards = [guard for guard in policy.guards if not isinstance(guard, Pseudonymise | Canary)]
     if not policy.guards:
         return None
 

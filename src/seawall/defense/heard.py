@@ -18,6 +18,7 @@ from pydantic_ai.messages import (
     UserContent,
     UserPromptPart,
 )
+from pydantic_ai.models import ModelRequestContext
 
 from seawall.agents import Block, fence, unfence
 from seawall.defense.guards import Context
@@ -60,6 +61,16 @@ def is_untrusted(messages: Sequence[ModelMessage], run_id: str | None) -> bool:
         if isinstance(message, ModelRequest)
         for part in message.parts
     )
+
+
+def hidden_texts(request: ModelRequestContext) -> tuple[str, ...]:
+    """Give what only the model is meant to read: the instructions and system prompts of a request."""
+    parts = request.model_request_parameters.instruction_parts or ()
+    said = [part.content for part in parts]
+    for message in request.messages:
+        if isinstance(message, ModelRequest):
+            said += [part.content for part in message.parts if isinstance(part, SystemPromptPart)]
+    return tuple(said)
 
 
 def spotlit(prompt: Prompt) -> str | list[UserContent]:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_ai.models import Model
 
 from seawall.defense.abuse import Abuse
-from seawall.defense.guards import AsyncGuard, Guard, Pseudonymise
+from seawall.defense.guards import AsyncGuard, Canary, Guard, Pseudonymise
 from seawall.defense.limits import RateLimit, SlidingWindow
 from seawall.defense.load import Bulkhead
 from seawall.defense.pipeline import Guarded
@@ -28,7 +28,7 @@ class Policy:
     waiting included; `retention` is how long the run's ledger row can be read.
     """
 
-    guards: Sequence[Guard | AsyncGuard | Guarded | Pseudonymise] = ()
+    guards: Sequence[Guard | AsyncGuard | Guarded | Canary | Pseudonymise] = ()
     limits: Sequence[RateLimit | SlidingWindow] = ()
     abuse: Abuse | None = field(default_factory=Abuse)
     most_output_tokens: int = 4096

@@ -25,7 +25,8 @@ class RunState:
     """Collects one run's times, verdicts and attempts; becomes its ledger row.
 
     `started_at` is seconds since the epoch, `started` monotonic seconds. `tainted` says that the run has read
-    untrusted text; `offence` is the caller's own passage that a guard refused, "" where there is none.
+    untrusted text; `offence` is the caller's own passage that a guard refused, "" where there is none; `hidden` are the
+    instructions that nobody but the model is to read.
     """
 
     id: str
@@ -49,6 +50,7 @@ class RunState:
     spent_on_guards: Spent = NOTHING_SPENT
     tainted: bool = False
     offence: str = field(default="", repr=False)
+    hidden: tuple[str, ...] = field(default=(), repr=False)
     output_judge: OutputJudge | None = None
 
     async def judge_output(self, text: str, before: str, channel: Channel) -> str:

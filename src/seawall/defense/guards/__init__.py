@@ -1,5 +1,6 @@
 """Guards judge text: on its way to a model, and on its way back. Pure: text in, verdict out."""
 
+from seawall.defense.guards.canary import Canary, canary, canary_line, find_leak, marker_for
 from seawall.defense.guards.guard import (
     NOTHING_SPENT,
     UNKNOWN_SPENT,
@@ -29,6 +30,7 @@ __all__ = [
     "NOTHING_SPENT",
     "UNKNOWN_SPENT",
     "AsyncGuard",
+    "Canary",
     "CannotJudge",
     "Context",
     "GreyZone",
@@ -42,9 +44,13 @@ __all__ = [
     "Pseudonymise",
     "Spent",
     "Verdict",
+    "canary",
+    "canary_line",
     "find_attacks",
     "find_injection",
+    "find_leak",
     "injection",
+    "marker_for",
     "pseudonymise",
     "size",
 ]
