@@ -119,8 +119,7 @@ async def test_a_model_that_tells_its_instructions_is_not_heard(*, streamed: boo
     with pytest.raises(GuardBlocked):
         if streamed:
             async with safe.run_stream("hello", deps=None, principal=ALICE) as said:
-                async for text in said.text():
-                    heard.append(text)
+                heard += [text async for text in said.text()]
         else:
             await safe.run("hello", deps=None, principal=ALICE)
     assert "Internal reference" in seen[0]

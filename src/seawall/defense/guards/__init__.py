@@ -24,6 +24,7 @@ from seawall.defense.guards.injection import (
     injection,
 )
 from seawall.defense.guards.pseudonymise import Pseudonymise, pseudonymise
+from seawall.defense.guards.secrets import Secret, find_secrets, secrets
 from seawall.defense.guards.size import size
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Judgement",
     "Outcome",
     "Pseudonymise",
+    "Secret",
     "Spent",
     "Verdict",
     "canary",
@@ -49,8 +51,10 @@ __all__ = [
     "find_attacks",
     "find_injection",
     "find_leak",
+    "find_secrets",
     "injection",
     "marker_for",
     "pseudonymise",
+    "secrets",
     "size",
 ]
