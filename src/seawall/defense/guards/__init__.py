@@ -1,6 +1,7 @@
 """Guards judge text: on its way to a model, and on its way back. Pure: text in, verdict out."""
 
 from seawall.defense.guards.canary import Canary, canary, canary_line, find_leak, marker_for
+from seawall.defense.guards.exfiltration import exfiltration, find_exfiltration
 from seawall.defense.guards.guard import (
     NOTHING_SPENT,
     UNKNOWN_SPENT,
@@ -48,7 +49,9 @@ __all__ = [
     "Verdict",
     "canary",
     "canary_line",
+    "exfiltration",
     "find_attacks",
+    "find_exfiltration",
     "find_injection",
     "find_leak",
     "find_secrets",
