@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.limits import figures as limiter_figures
-from seawall.defense.guards import GuardInput, canary, exfiltration, injection, secrets, size
+from seawall.defense.guards import GuardInput, exfiltration, find_leak, injection, secrets, size
 from seawall.defense.guards.guard import Context, Guard
 from seawall.defense.guards.injection.classifier import default_classifier
 from seawall.defense.guards.injection.find import find_injection
@@ -67,7 +67,7 @@ def layers() -> dict[str, Callable[[str], object]]:
         "injection, all layers (document)": guarding(whole, "document"),
         "secrets": guarding(secrets(), "output"),
         "exfiltration": guarding(exfiltration(), "output"),
-        "canary": guarding(canary(), "output"),
+        "canary": lambda text: find_leak(text, (SENTENCE[:60] * 3,), ("0123456789abcdef01234567",)),
     }
 
 

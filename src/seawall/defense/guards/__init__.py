@@ -27,6 +27,7 @@ from seawall.defense.guards.injection import (
 from seawall.defense.guards.pseudonymise import Pseudonymise, pseudonymise
 from seawall.defense.guards.secrets import Secret, find_secrets, secrets
 from seawall.defense.guards.size import size
+from seawall.defense.guards.standard import standard
 
 __all__ = [
     "NOTHING_SPENT",
@@ -60,4 +61,5 @@ __all__ = [
     "pseudonymise",
     "secrets",
     "size",
+    "standard",
 ]

@@ -7,7 +7,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from seawall.defense.guards.guard import GuardInput, Verdict
-from seawall.defense.guards.reading.normalise import Normalised, normalise
+from seawall.defense.guards.reading.normalise import normalise
 from seawall.defense.guards.reading.peel import peel
 
 _MARKER_LETTERS = 24
@@ -15,7 +15,6 @@ _TELLING = 12
 _RUN = 12
 _MOST_WORDS = 50_000
 _WORD = re.compile(r"[^\W_]+")
-_LETTER = re.compile(r"[^\W_]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +71,17 @@ def find_leak(
 
 
 def _marked(text: str, markers: Sequence[str]) -> list[tuple[int, int]]:
-    letters = [match.start() for match in _LETTER.finditer(text)] if markers else []
-    if len(letters) < _TELLING:
+    pieces = _pieces(tuple(markers))
+    compact = "".join(filter(str.isalnum, text)).casefold() if pieces else ""
+    shown = [piece for piece in pieces if piece in compact]
+    if not shown:
         return []
-    compact = "".join(text[at] for at in letters).casefold()
-    if len(compact) != len(letters):
+    places = [at for at, letter in enumerate(text) if letter.isalnum()]
+    if len(compact) != len(places):
         # Some letter folds to two: places no longer agree, so the whole text is the place.
-        return [(0, len(text))] if any(piece in compact for piece in _pieces(tuple(markers))) else []
-    found: list[tuple[int, int]] = []
-    for piece in _pieces(tuple(markers)):
-        at = compact.find(piece)
-        if at >= 0:
-            found.append((letters[at], letters[at + len(piece) - 1] + 1))
-    return found
+        return [(0, len(text))]
+    starts = [compact.index(piece) for piece in shown]
+    return [(places[at], places[at + _TELLING - 1] + 1) for at in starts]
 
 
 @lru_cache(maxsize=64)
@@ -94,28 +91,26 @@ def _pieces(markers: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _quoted(text: str, hidden: tuple[str, ...]) -> list[tuple[int, int]]:
-    known = _runs(hidden)
-    words = list(_WORD.finditer(text)) if known else []
+    runs, beginnings = _runs(hidden)
+    if not runs:
+        return []
+    words = list(_WORD.finditer(text))
     said = [word.group().casefold() for word in words]
     return [
         (words[at].start(), words[at + _RUN - 1].end())
         for at in range(len(said) - _RUN + 1)
-        if _run(said, at) in known
+        if said[at] in beginnings and " ".join(said[at : at + _RUN]) in runs
     ]
 
 
 @lru_cache(maxsize=64)
-def _runs(hidden: tuple[str, ...]) -> frozenset[str]:
+def _runs(hidden: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """Give every twelve words on end of the hidden texts, and the words that such a run begins with."""
     found: set[str] = set()
     for text in hidden:
-        folded: Normalised = normalise(text)
-        words = [word.casefold() for word in _WORD.findall(folded.text)[:_MOST_WORDS]]
-        found.update(_run(words, at) for at in range(len(words) - _RUN + 1))
-    return frozenset(found)
-
-
-def _run(words: Sequence[str], at: int) -> str:
-    return " ".join(words[at : at + _RUN])
+        words = [word.casefold() for word in _WORD.findall(normalise(text).text)[:_MOST_WORDS]]
+        found.update(" ".join(words[at : at + _RUN]) for at in range(len(words) - _RUN + 1))
+    return frozenset(found), frozenset(run.partition(" ")[0] for run in found)
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
