@@ -1,7 +1,6 @@
 """Leaks of hidden context: what gives it away, in whatever disguise, and what does not."""
 
 import base64
-import secrets
 
 import pytest
 from hypothesis import given
@@ -70,7 +69,7 @@ def test_long_runs_of_the_instructions_are_found(said: str) -> None:
         "Acme Bank quotes rates only from its table.",
         "I can offer you a call with a human colleague within one business day.",
         MARKER[:11],
-        secrets.token_hex(12),
+        "0f1e2d3c4b5a69788796a5b4",
         "",
     ],
 )
