@@ -42,6 +42,7 @@ QUESTIONS = (
     "Summarise: ",
     "Please review the following section and list the risks.\n\n",
     "What does this mean for the supplier?\n",
+    "Please summarise this contract:\n\n",
 )
 
 Rows = list[tuple[sp.csr_matrix, NDArray[np.float64], int]]
@@ -96,6 +97,10 @@ def _prompt_rows(prompts: data.Labelled, contracts: Sequence[Paragraph], seed: i
     clean += [
         whole(QUESTIONS[random.randint(len(QUESTIONS))] + paragraph.text) for paragraph in chosen[:2000]
     ]
+    for text in data.openings():
+        clean.append(whole(QUESTIONS[random.randint(len(QUESTIONS))] + text))
+        grams = read_grams(text)
+        clean += [(grams, first, min(len(grams), first + 24)) for first in range(0, len(grams), 12)]
     short = [text for text in attacks if 4 <= len(read_grams(text)) <= 40]
     hidden: list[Stretch] = []
     for _ in range(4000):

@@ -68,11 +68,18 @@ async def test_the_agents_own_bound_on_output_is_kept() -> None:
     assert max_tokens(seen[0]) == 20
 
 
-async def test_dollars_need_a_price() -> None:
+def test_dollars_need_a_price() -> None:
     """A limit that cannot be held is an error, not a guess."""
     policy = Policy(limits=[RateLimit("1.00", per="1d", of="usd")])
     with pytest.raises(ConfigError, match="price"):
-        await harden(Agent(answering(5, []), name="a"), policy).run("hello", deps=None, principal=ALICE)
+        harden(Agent(answering(5, []), name="a"), policy)
+
+
+def test_a_limit_below_one_answer_is_refused_at_once() -> None:
+    """It would refuse every request, and say so only then."""
+    policy = Policy(limits=[RateLimit(4096, per="1m", of="tokens")])
+    with pytest.raises(ConfigError, match="most_output_tokens"):
+        harden(Agent(answering(5, []), name="a"), policy)
 
 
 async def test_dollars_are_settled_at_what_the_answer_cost() -> None:

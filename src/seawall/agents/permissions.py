@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
+from seawall.foundation.errors import ConfigError
+
 Effect = Literal["egress", "side_effect"]
 
 _KEY = "seawall"
@@ -14,8 +16,12 @@ def marks(*effects: Effect, trusted_result: bool = False) -> dict[str, Any]:
 
     `egress` sends data to where the caller's tenant does not rule; `side_effect` changes something that outlives the
     run. A run that has read untrusted text calls neither without an approval. What a tool returns is untrusted
-    text, unless its result is marked as trusted: numbers of your own database, say, never a web page or a mail.
+    text, unless its result is marked as trusted: numbers of your own database, say, never a web page or a mail. A
+    trusted result is not judged. ConfigError for another word.
     """
+    unknown = [effect for effect in effects if effect not in _EVERYTHING]
+    if unknown:
+        raise ConfigError(f"marks({unknown[0]!r}): expected 'egress', 'side_effect' or both")
     return {_KEY: {"effects": tuple(effects), "trusted_result": trusted_result}}
 
 

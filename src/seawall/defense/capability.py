@@ -33,6 +33,7 @@ from seawall.foundation.errors import Rejected
 from seawall.foundation.events import GuardTripped, Refused
 
 _TAINTED = "tainted"
+_CERTAIN = 0.9
 _UNREADABLE = Verdict(outcome="block", guard="shape", reason_code="unknown_part", score=1.0)
 _FORBIDDEN = Verdict(outcome="block", guard="permission", reason_code=_TAINTED, score=1.0)
 _DENIED = "This call was not approved. Go on without it, and say so."
@@ -66,8 +67,11 @@ class GuardCapability(AbstractCapability[Any]):
     ) -> ModelResponse:
         """Judge, reserve what it may use, then go on; a Rejected where one of them refuses."""
         run = current_run()
-        for piece in heard(request_context.messages, ctx.run_id) if self.pipeline is not None else ():
-            await self._judge_heard(run, piece)
+        if self.pipeline is not None:
+            tools = request_context.model_request_parameters.function_tools
+            trusted = frozenset(tool.name for tool in tools if result_is_trusted(tool.metadata))
+            for piece in heard(request_context.messages, ctx.run_id, trusted):
+                await self._judge_heard(run, piece)
         run.tainted = run.tainted or is_untrusted(request_context.messages, ctx.run_id)
         if self.canary is not None:
             run.hidden = hidden_texts(request_context)
@@ -119,9 +123,10 @@ class GuardCapability(AbstractCapability[Any]):
                 str(about.get("why", "asked")),
                 call.args_as_dict(),
             )
-            approved = await self.approver(pending)
+            # Nothing but a plain yes is one.
+            approved = (await self.approver(pending)) is True
             run.note_verdict(f"approval:{'allow' if approved else 'deny'}")
-            results.approvals[call.tool_call_id] = True if approved is True else ToolDenied(_DENIED)
+            results.approvals[call.tool_call_id] = approved or ToolDenied(_DENIED)
         return results
 
     async def judge_output(self, run: RunState, text: str, before: str, channel: Channel) -> str:
@@ -174,7 +179,8 @@ class GuardCapability(AbstractCapability[Any]):
         if outcome == "replace" and may_replace:
             self._publish(run, judged.verdict)
         elif outcome != "allow":
-            if by_caller:
+            # What is only suspected is refused, and held against nobody.
+            if by_caller and judged.verdict.score >= _CERTAIN:
                 run.offence = _passage(value.text, judged.verdict)
             self._refuse(run, judged.verdict)
         return judged.text

@@ -39,16 +39,20 @@ class Heard:
     by_caller: bool = False
 
 
-def heard(messages: Sequence[ModelMessage], run_id: str | None) -> Iterator[Heard]:
+def heard(
+    messages: Sequence[ModelMessage], run_id: str | None, trusted: frozenset[str] = frozenset()
+) -> Iterator[Heard]:
     """Give every text of the messages that this run did not write itself; instructions are the developer's.
 
-    What came in a history counts as a document, the model's answers in it too: nobody can say who wrote them.
+    So are the results of the tools named `trusted`, of this run. What came in a history counts as a document, the
+    model's answers in it too: nobody can say who wrote them.
     """
     for message in messages:
         if isinstance(message, ModelRequest):
             own = message.run_id == run_id
             for part in message.parts:
-                yield from _of_part(part, by_caller=own)
+                if not (own and isinstance(part, ToolReturnPart) and part.tool_name in trusted):
+                    yield from _of_part(part, by_caller=own)
         elif message.run_id != run_id:
             yield from _of_answer(message)
 

@@ -66,6 +66,7 @@ class Policy:
             "bulkhead": self.bulkhead.describe(),
             "breaker": self.breaker.describe(),
             "fallbacks": [model if isinstance(model, str) else model.model_name for model in self.fallbacks],
+            "most_output_tokens": self.most_output_tokens,
             "call_timeout": str(self.call_timeout),
             "deadline": str(self.deadline),
             "retention": str(self.retention),

@@ -37,7 +37,7 @@ def guard(
 
     def judge(row: Row) -> Row:
         given = row.get("context", context.value)
-        if given not in {"prompt", "document"}:
+        if given not in ("prompt", "document"):
             raise ConfigError(f"context {given!r} is neither 'prompt' nor 'document'")
         value = GuardInput(row["text"], given)
         verdict = Verdict(outcome="allow", guard="")

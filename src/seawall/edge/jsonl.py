@@ -3,8 +3,9 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NoReturn, cast
 
 import typer
 from rich.console import Console
@@ -21,9 +22,11 @@ def judge_lines(source: Path, target: Path, judge: Callable[[Row], Row], *, doin
     A line must be an object with an `id` and a `text`. Where one is not, or `judge` raises ConfigError, the line is
     named on stderr, the exit code is 2 and `target` is as it was.
     """
+    target = target.resolve()
     # Beside the target and renamed, so that a file which is there is whole.
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
+        _check_target(source, target)
         with source.open("rb") as lines, aside.open("w", encoding="utf-8") as out:
             for number, line in _watched(lines, doing):
                 row = _read(line, f"{source.name}, line {number}")
@@ -46,19 +49,38 @@ def judge_lines(source: Path, target: Path, judge: Callable[[Row], Row], *, doin
         )
         raise typer.Exit(2) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def _check_target(source: Path, target: Path) -> None:
+    """Refuse to put a file in the place of what is none, of what may not be written, or of the source."""
+    if not target.exists():
+        return
+    if not target.is_file():
+        raise ConfigError(f"--out {target} is no regular file; name a file to be written")
+    if target.samefile(source):
+        raise ConfigError(f"--out {target} is the file that --in reads; name another")
+    if not os.access(target, os.W_OK):
+        raise ConfigError(f"--out {target} may not be written; name another, or change its mode")
 
 
 def _read(line: bytes, place: str) -> Row:
     expected = 'expected {"id": ..., "text": "..."}; nothing was written'
     try:
-        row: object = json.loads(line)
+        row: object = json.loads(line.decode("utf-8-sig"), parse_constant=_no_number)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{place}: not UTF-8 (byte {error.start}); {expected}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{place}: not JSON; {expected}") from error
     fields = cast("Row", row) if isinstance(row, dict) else {}
     if "id" not in fields or not isinstance(fields.get("text"), str):
         raise ConfigError(f"{place}: not an object with an id and a text; {expected}")
     return fields
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _watched(lines: BinaryIO, doing: str) -> Iterator[tuple[int, bytes]]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from math import log
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,9 @@ F32 = NDArray[np.float32]
 
 WINDOW: Mapping[Head, int] = {"prompt": 24, "document": 16}
 _WEIGHTS = "injection.npz"
+# Thresholds are set on paragraphs, which have about so many stretches; beyond, the demand grows with their logarithm.
+_AS_TRAINED = 150
+_STEEPNESS = 1.5
 
 
 class Judged:
@@ -82,6 +86,11 @@ def _part(
     return running[np.maximum(last - short, begin)] - running[begin]
 
 
+def _demand(stretches: int) -> float:
+    """Say how much more is demanded of each of many: the worst of ten thousand innocents is worse than of a hundred."""
+    return _STEEPNESS * log(max(1.0, stretches / _AS_TRAINED))
+
+
 class Classifier:
     """Both heads. Holds no state of a text; one is enough for a process."""
 
@@ -101,9 +110,10 @@ class Classifier:
         stretches = np.concatenate((sliding(grams, WINDOW[head]), sentences(grams, text)))
         if head == "prompt":
             stretches = np.concatenate((stretches, [[0, len(grams)]]))
-        margins = model.scores(grams, stretches) - model.stretch
+        demanded = model.stretch + _demand(len(stretches))
+        margins = model.scores(grams, stretches) - demanded
         if head == "prompt":
-            margins[-1] += model.stretch - model.whole
+            margins[-1] += demanded - model.whole
         return Judged(grams.start[stretches[:, 0]], grams.end[stretches[:, 1] - 1], margins)
 
 

@@ -1,7 +1,9 @@
 """Instructions smuggled into text, found by signature: the cheap layer, with offsets into the original."""
 
+import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from seawall.defense.guards.guard import Context, GuardInput, Verdict
@@ -19,6 +21,9 @@ _MAX_HITS = 200
 # Signs seen, of which many may make one hit: past them the rest of the text is one hit, unread.
 _MAX_SIGNS = 2_000
 _REACH = 300
+_USUAL = frozenset(("model_output", "hidden"))
+_TAGS = re.compile(r"<(?:html|head|body|div|p|span|table|td|li|ul|a|h[1-6]|style|section)\b", re.IGNORECASE)
+_PAGE_HEAD, _PAGE_TAGS = 20_000, 3
 
 _BORDER = re.compile(r"[.!?][\"'”’)]?\s|\n\s*\n")
 # In these a letter stands for a letter, and the sentence is the writer's own; nothing is hidden.
@@ -58,8 +63,21 @@ def find_injection(text: str, context: Context = "prompt") -> list[Hit]:
     """
     book = _DOCUMENT if context == "document" else _PROMPT
     squeezed = squeeze(text)
-    hits = _merge(_found(squeezed.text, book))
+    found = _found(squeezed.text, book)
+    usual = _usual_in(text) if any(hit.code in _USUAL for hit in found) else frozenset[str]()
+    hits = _merge([hit for hit in found if hit.code not in usual])
     return [Hit(*squeezed.original_span(hit.start, hit.end), hit.code, hit.score) for hit in hits]
+
+
+def _usual_in(text: str) -> frozenset[str]:
+    """Say which codes mean nothing here: data in the shape of an answer, where all of the text is data; style sheets
+    that hide, in a web page.
+    """
+    if text.lstrip()[:1] in {"{", "["}:
+        with suppress(ValueError, RecursionError):
+            json.loads(text)
+            return frozenset(("model_output",))
+    return frozenset(("hidden",)) if len(_TAGS.findall(text[:_PAGE_HEAD])) >= _PAGE_TAGS else frozenset()
 
 
 def _found(text: str, book: _Book) -> list[Hit]:

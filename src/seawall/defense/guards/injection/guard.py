@@ -49,7 +49,7 @@ class InjectionGuard:
             score = max((hit.score for hit in hits), default=0.0)
             return Verdict(outcome="allow", guard=self.name, score=score)
         worst = max(sure, key=lambda hit: hit.score)
-        spans = tuple((hit.start, hit.end) for hit in sure)
+        spans = tuple(dict.fromkeys((hit.start, hit.end) for hit in sure))
         return Verdict(
             outcome="block", guard=self.name, reason_code=worst.code, score=worst.score, spans=spans
         )
