@@ -8,13 +8,25 @@ from genai_prices import Usage, calc_price
 from pydantic_ai.messages import ModelMessage, ModelRequestPart, ModelResponse, ModelResponsePart
 from pydantic_ai.models import Model, ModelRequestParameters
 
-from seawall.defense.limits import Spend
+from seawall.defense.limits import Limit, Spend
 from seawall.foundation.errors import ConfigError
 
 # Tokenisers of today's models take three bytes and more for a token of text, two in the worst scripts.
 _BYTES_PER_TOKEN = 2
 _FRAMING = 64
 _PART = 16
+
+
+def check_possible(limits: Sequence[Limit], most_output: int, models: Sequence[Model]) -> None:
+    """Refuse at once what would refuse every request: tokens for less than one answer, dollars without a price."""
+    for limit in limits:
+        if limit.of == "tokens" and limit.quota.most <= most_output:
+            raise ConfigError(
+                f"limit {limit.name!r} allows {limit.quota.most} tokens at once, and an answer may take {most_output}: raise "
+                "its burst, or lower the agent's max_tokens or the policy's most_output_tokens"
+            )
+    if any(limit.of == "usd" for limit in limits):
+        price(models, 1, 1)
 
 
 def most_tokens(

@@ -19,7 +19,7 @@ from seawall.defense.abuse import Distrusted, MemoryTrust, TrustStore, Turn, Tur
 from seawall.defense.approval import Approver
 from seawall.defense.capability import GuardCapability
 from seawall.defense.endpoint import Endpoint
-from seawall.defense.estimate import price
+from seawall.defense.estimate import check_possible
 from seawall.defense.guards import Canary, GuardBlocked, Pseudonymise, marker_for
 from seawall.defense.hardened_stream import HardenedStream, StreamAbandoned
 from seawall.defense.health import Health
@@ -90,7 +90,8 @@ def harden(
         # Where nothing is judged nobody can lose trust, but for the word of an operator in a store that is given.
         trust = MemoryTrust(policy.abuse, events=bus, clock=clock)
     meter = Meter(counters or MemoryStore(), policy.limits, clock)
-    _check_limits(meter, policy, agent, models)
+    settings = agent.model_settings if isinstance(agent.model_settings, dict) else {}
+    check_possible(policy.limits, settings.get("max_tokens") or policy.most_output_tokens, models)
     capability = GuardCapability(
         pipeline=pipeline,
         canary=next((guard for guard in policy.guards if isinstance(guard, Canary)), None),
@@ -335,20 +336,6 @@ class Hardened(Generic[DepsT, OutputT]):
             attempts=tuple(run.attempts),
             detail=run.detail,
         )
-
-
-def _check_limits(meter: Meter, policy: Policy, agent: Agent[Any, Any], models: Sequence[Model]) -> None:
-    """Refuse at once what would refuse every request: a bound on tokens below one answer, dollars without a price."""
-    settings = agent.model_settings if isinstance(agent.model_settings, dict) else {}
-    most = settings.get("max_tokens") or policy.most_output_tokens
-    for limit in policy.limits:
-        if limit.of == "tokens" and limit.quota.most <= most:
-            raise ConfigError(
-                f"limit {limit.name!r} allows {limit.quota.most} tokens at once, and an answer may take {most}: raise its "
-                "burst, or lower the agent's max_tokens or the policy's most_output_tokens"
-            )
-    if meter.counts_dollars:
-        price(models, 1, 1)
 
 
 def _worded(prompt: Prompt | None) -> str | list[UserContent] | None:

@@ -12,9 +12,12 @@ from seawall.defense.guards.reading.peel import peel
 
 _MARKER_LETTERS = 24
 _TELLING = 12
-_RUN = 12
-_MOST_WORDS = 50_000
-_WORD = re.compile(r"[^\W_]+")
+# About twelve words, in scripts without blanks too; of a run this long half is looked up at a time.
+_RUN = 60
+_HALF = 30
+_MOST_HIDDEN = 100_000
+_APART = re.compile(r"[\W_]+")
+_APART_BYTES = bytes(one for one in range(128) if not chr(one).isalnum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,11 @@ class Canary:
     """
 
     name: str = "canary"
-    cost: float = 0.05
+    cost: float = 0.1
     max_characters: int = 4_000_000
 
     def judge(self, value: GuardInput, hidden: Sequence[str], marker: str) -> Verdict:
-        """Block what gives away the marker, or twelve words on end of the hidden texts."""
+        """Block what gives away the marker, or sixty letters on end of the hidden texts."""
         spans = find_leak(value.text, hidden, (marker,), value.before)
         if not spans:
             return Verdict(outcome="allow", guard=self.name)
@@ -59,29 +62,36 @@ def find_leak(
     """Find where `output` gives hidden texts away: spans in it, half open, in order, those that touch joined.
 
     A marker is given away by twelve of its letters on end, whatever stands between them, turned round, or encoded. A
-    hidden text is by twelve of its words on end, whatever their case and punctuation. What begins in `before` and is
-    completed in `output` is found. Time is linear in the output; of a hidden text the first 50,000 words are known.
+    hidden text is by sixty of its letters on end, whatever their case and what stands between. What begins in `before` and is
+    completed in `output` is found. Time is linear in the output; of a hidden text the first 100,000 characters are known.
     """
     whole = before + output
+    pieces, runs = _pieces(tuple(markers)), _runs(tuple(hidden))
     found: list[tuple[int, int]] = []
     for layer in peel(whole):
-        for start, end in (*_marked(layer.text, markers), *_quoted(layer.text, tuple(hidden))):
-            found.append(layer.original_span(start, end))
+        letters = _letters(layer.text)
+        spans = [*_marked(letters, pieces), *_quoted(letters, runs)]
+        if spans:
+            places = _places(layer.text)
+            found += [layer.original_span(places[start], places[end - 1] + 1) for start, end in spans]
     return _joined([(max(0, a - len(before)), b - len(before)) for a, b in found if b > len(before)])
 
 
-def _marked(text: str, markers: Sequence[str]) -> list[tuple[int, int]]:
-    pieces = _pieces(tuple(markers))
-    compact = "".join(filter(str.isalnum, text)).casefold() if pieces else ""
-    shown = [piece for piece in pieces if piece in compact]
-    if not shown:
-        return []
-    places = [at for at, letter in enumerate(text) if letter.isalnum()]
-    if len(compact) != len(places):
-        # Some letter folds to two: places no longer agree, so the whole text is the place.
-        return [(0, len(text))]
-    starts = [compact.index(piece) for piece in shown]
-    return [(places[at], places[at + _TELLING - 1] + 1) for at in starts]
+def _letters(text: str) -> str:
+    """Give letters and digits alone, in one case."""
+    if text.isascii():
+        return text.encode().translate(None, _APART_BYTES).lower().decode()
+    return _APART.sub("", text.casefold())
+
+
+def _places(text: str) -> list[int]:
+    """Give the place in the text that each of its `_letters` comes from."""
+    return [at for at, sign in enumerate(text) for letter in sign.casefold() if not _APART.match(letter)]
+
+
+def _marked(letters: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
+    found = ((letters.find(piece), len(piece)) for piece in pieces)
+    return [(at, at + size) for at, size in found if at >= 0]
 
 
 @lru_cache(maxsize=64)
@@ -90,27 +100,32 @@ def _pieces(markers: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(way[at : at + _TELLING] for way in ways for at in range(len(way) - _TELLING + 1))
 
 
-def _quoted(text: str, hidden: tuple[str, ...]) -> list[tuple[int, int]]:
-    runs, beginnings = _runs(hidden)
-    if not runs:
-        return []
-    words = list(_WORD.finditer(text))
-    said = [word.group().casefold() for word in words]
-    return [
-        (words[at].start(), words[at + _RUN - 1].end())
-        for at in range(len(said) - _RUN + 1)
-        if said[at] in beginnings and " ".join(said[at : at + _RUN]) in runs
-    ]
+def _quoted(letters: str, runs: frozenset[str]) -> list[tuple[int, int]]:
+    """Find runs of `_RUN` letters and more: each holds one of the blocks that every other half of a run begins."""
+    spans: list[tuple[int, int]] = []
+    done = 0
+    for block in range(0, len(letters) - _HALF + 1, _HALF) if runs else ():
+        if block < done or letters[block : block + _HALF] not in runs:
+            continue
+        start, last = block, block
+        while start > done and letters[start - 1 : start - 1 + _HALF] in runs:
+            start -= 1
+        while letters[last + 1 : last + 1 + _HALF] in runs:
+            last += 1
+        done = last + 1
+        if last + _HALF - start >= _RUN:
+            spans.append((start, last + _HALF))
+    return spans
 
 
 @lru_cache(maxsize=64)
-def _runs(hidden: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
-    """Give every twelve words on end of the hidden texts, and the words that such a run begins with."""
+def _runs(hidden: tuple[str, ...]) -> frozenset[str]:
+    """Give every half of a run that the hidden texts hold."""
     found: set[str] = set()
     for text in hidden:
-        words = [word.casefold() for word in _WORD.findall(normalise(text).text)[:_MOST_WORDS]]
-        found.update(" ".join(words[at : at + _RUN]) for at in range(len(words) - _RUN + 1))
-    return frozenset(found), frozenset(run.partition(" ")[0] for run in found)
+        letters = _letters(normalise(text[:_MOST_HIDDEN]).text)
+        found.update(letters[at : at + _HALF] for at in range(len(letters) - _HALF + 1))
+    return frozenset(found)
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -29,6 +29,7 @@ _DIGITS = re.compile(r"\d{13,19}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){12,}")
 _CODED = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_OCTAL = re.compile(r"(?=.*(?:^|\.)0[0-9x])(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+)){1,3}")
 _SENTENCE = 40
 _LONGEST_LABEL = 30
 _MOST_LABELS = 8
@@ -141,7 +142,7 @@ def _carries_data(link: Link) -> bool:
 
 def _is_number(host: str) -> bool:
     """Say whether a host is an address written as a number: nobody links to his site so."""
-    if host.startswith("[") or re.fullmatch(r"0x[0-9a-f]+|\d{5,}", host):
+    if host.startswith("[") or re.fullmatch(r"0x[0-9a-f]+|\d{5,}", host) or _OCTAL.fullmatch(host):
         return True
     try:
         return not ipaddress.ip_address(host).is_loopback
@@ -208,7 +209,7 @@ class ExfiltrationGuard:
     action: Action
     links: Links
     name: str = "exfiltration"
-    cost: float = 0.03
+    cost: float = 0.06
     max_characters: int = 4_000_000
     cacheable: bool = True
 

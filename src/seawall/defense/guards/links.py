@@ -33,16 +33,21 @@ def _pattern(text: str) -> Pattern:
 
 
 _TARGET = r"[ \t\n]*<?[ \t\n]*([^ \t\n<>)\]\"']+)"
-_MARKDOWN_IMAGE = _pattern(r"!\[(?P<label>[^\]]*)\]\(" + _TARGET + r"[^)]*\)?")
+# What stands in brackets may hold brackets: escaped, or in pairs, two deep.
+_SIGN = r"(?:[^\[\]\\]|\\[^\n])"
+_INNER = rf"(?:{_SIGN}|\[{_SIGN}*\])*"
+_MARKDOWN_IMAGE = _pattern(rf"!\[(?P<label>(?:{_SIGN}|\[{_INNER}\])*)\]\(" + _TARGET + r"[^)]*\)?")
 _MARKDOWN_LINK = _pattern(r"\[(?P<label>[^\[\]]*)\]\(" + _TARGET + r"[^)]*\)?")
 _DEFINITION = _pattern(r"(?m)^[ \t]{0,3}\[(?P<label>[^\]\n]+)\]:" + _TARGET)
 _REFERRED_IMAGE = _pattern(r"!\[([^\]]*)\](?:\[([^\]]*)\])?")
 _TAG = _pattern(r"<[ \t\n]*(?P<label>[A-Za-z][A-Za-z0-9:-]*)[^<>]*>?")
+# Quoted values may hold < and >; where a quote is left open, the simpler reading counts.
+_QUOTING_TAG = _pattern(r"<[ \t\n]*(?P<label>[A-Za-z][A-Za-z0-9:-]*)(?:\"[^\"]*\"|'[^']*'|[^<>\"'])*>?")
 _ATTRIBUTE = _pattern(
-    r"(?i)\b(?:src|href|srcset|data|poster|background|action|formaction|xlink:href|cite|ping|manifest|content|style|srcdoc)"
+    r"(?i)\b(?:src|href|srcset|imagesrcset|lowsrc|dynsrc|codebase|archive|data|poster|background|action|formaction|xlink:href|cite|ping|manifest|content|style|srcdoc)"
     r"[ \t\n]*=[ \t\n]*(?:\"([^\"]*)|'([^']*)|([^ \t\n\"'>]+))"
 )
-_CSS = _pattern(r"(?i)(?:url\([ \t\n]*[\"']?|@import[ \t\n]+[\"'])([^\"')\n]+)")
+_CSS = _pattern(r"(?i)(?:url\([ \t\n]*[\"']?|@import[ \t\n]*[\"'])([^\"')\n]+)")
 _LATEX_IMAGE = _pattern(r"\\(?:includegraphics|input|include|openin)(?:\[[^\]]*\])?\{([^{}]+)\}")
 _LATEX_LINK = _pattern(r"\\(?:href|url)\{([^{}]+)\}")
 _TERMINAL = _pattern("\x1b\\]8;[^;\x07\x1b]*;([^\x07\x1b]+)")
@@ -117,23 +122,26 @@ def _unpunycoded(label: str) -> str:
 
 
 def _candidates(text: str) -> Iterator[Link]:
-    shown_as_images = {
-        (match.group(2) or match.group(1) or "").casefold() for match in _REFERRED_IMAGE.finditer(text)
-    }
+    shown_as_images = {_name(match.group(2) or match.group(1)) for match in _REFERRED_IMAGE.finditer(text)}
     for pattern, kind in ((_MARKDOWN_IMAGE, "embed"), (_MARKDOWN_LINK, "link")):
         for match in pattern.finditer(text):
             yield from _link("embed" if kind == "embed" else "link", match, match.group(2), match.group(1))
     for match in _DEFINITION.finditer(text):
-        shown = (match.group(1) or "").casefold() in shown_as_images
+        shown = _name(match.group(1)) in shown_as_images
         yield from _link("embed" if shown else "link", match, match.group(2), match.group(1))
-    for match in _TAG.finditer(text):
-        yield from _of_tag(match)
+    for tags in (_TAG, _QUOTING_TAG):
+        for match in tags.finditer(text):
+            yield from _of_tag(match)
     for pattern in (_CSS, _LATEX_IMAGE):
         for match in pattern.finditer(text):
             yield from _link("embed", match, match.group(1))
     for pattern in (_LATEX_LINK, _TERMINAL, _BARE, _DANGEROUS):
         for match in pattern.finditer(text):
             yield from _link("link", match, match.group(1))
+
+
+def _name(label: str | None) -> str:
+    return " ".join((label or "").casefold().split())
 
 
 def _of_tag(tag: Match) -> Iterator[Link]:

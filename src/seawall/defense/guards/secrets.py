@@ -4,12 +4,14 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from seawall.defense.guards.guard import Context, GuardInput, Verdict
+from seawall.defense.guards.reading.peel import UNREAD, peel
 from seawall.foundation.errors import ConfigError
 from seawall.foundation.patterns import Match, Pattern, PatternSet, compile_pattern, scannable
 
@@ -23,6 +25,18 @@ _PLACEHOLDER = compile_pattern(
     r".*(?:example|placeholder|changeme|change_me|redacted|secret removed|dummy|sample|xxxx|\.\.\.|\*\*\*\*).*|"
     r"none|null|nil|true|false|undefined|password|passwd|secret|token|api_?key|env|required|optional|string|str|bytes)$"
 )
+
+_FILLER = re.compile(
+    r"example|placeholder|change_?me|redacted|dummy|sample|x{4,}|\*{4,}|\.{3,}|(?:your|my|enter|insert|new|old)[ _-]",
+    re.IGNORECASE,
+)
+# A call, an index, or names of letters alone joined by dots, dashes and the like: what code writes, unless it stands in quotes.
+_CODE = re.compile(r"[A-Za-z_][\w.]*[(\[]|[A-Za-z_.>-]+(?:\d\b)?[;,)]?$|(?:process\.env|os\.environ)\b")
+# Published in a manual.
+_PUBLISHED = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+_LEAST_REST = 16
+# These read digits as letters, and a key would be another one.
+_OTHER_LETTERS = "leet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +63,11 @@ def _is_jwt(text: str) -> bool:
 
 def _is_random(text: str) -> bool:
     value = text.strip("\"'`")
-    if len(value) < _SHORTEST_VALUE or not _is_no_placeholder(value):
+    if (
+        len(value) < _SHORTEST_VALUE
+        or (value == text and _CODE.match(value))
+        or not _is_no_placeholder(value)
+    ):
         return False
     kinds = sum(
         (any(c.isdigit() for c in value), any(c.islower() for c in value), any(c.isupper() for c in value),
@@ -59,7 +77,15 @@ def _is_random(text: str) -> bool:
 
 
 def _is_no_placeholder(text: str) -> bool:
-    return _PLACEHOLDER.search(scannable(text)) is None
+    return _PLACEHOLDER.search(scannable(text)) is None or _is_key_with_filler(text)
+
+
+def _is_key_with_filler(text: str) -> bool:
+    """Say whether a real key is left once words such as `example` are gone: a word put behind it excuses nothing."""
+    rest = _FILLER.sub("", text.replace(_PUBLISHED, ""))
+    kinds = (str.isdigit, str.islower, str.isupper)
+    mixed = all(any(map(kind, rest)) for kind in kinds)
+    return mixed and len(rest) >= _LEAST_REST and _entropy(rest) > _LEAST_ENTROPY
 
 
 def _is_real(text: str) -> bool:
@@ -105,6 +131,8 @@ _SHAPES = (
     _shape("twilio", r"\b(SK[0-9a-f]{32})\b"),
     _shape("sendgrid", r"\b(SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64})"),
     _shape("huggingface", r"\b(hf_[A-Za-z0-9]{30,64})\b"),
+    _shape("shopify", r"\b(shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32})\b"),
+    _shape("model", r"\b(gsk_[A-Za-z0-9]{48,60}|xai-[A-Za-z0-9]{70,90})\b"),
     _shape("digitalocean", r"\b(do[opr]_v1_[0-9a-f]{64})\b"),
     _shape("databricks", r"\b(dapi[0-9a-f]{32}(?:-\d)?)\b"),
     _shape("telegram", r"\b(\d{8,10}:AA[A-Za-z0-9_-]{32,34})\b"),
@@ -126,6 +154,7 @@ _SHAPES = (
         _is_random,
     ),
 )
+_END = "-----END"
 _BOOK = PatternSet(shape.pattern for shape in _SHAPES)
 
 
@@ -137,11 +166,18 @@ def find_secrets(text: str, before: str = "") -> list[Secret]:
     """
     whole = scannable(before + text)
     found: list[Secret] = []
-    for number in _BOOK.matching(whole):
-        found.extend(_of(_SHAPES[number], whole))
+    for layer in peel(whole):
+        if layer.how[-1:] == (UNREAD,):
+            found.append(Secret(UNREAD, layer.start, layer.end))
+        elif _OTHER_LETTERS not in layer.how:
+            for number in _BOOK.matching(layer.text):
+                found += [
+                    Secret(one.kind, *layer.original_span(one.start, one.end))
+                    for one in _of(_SHAPES[number], layer.text)
+                ]
     start = len(before)
-    apart = _apart(one for one in found if one.end > start)
-    return [Secret(one.kind, max(0, one.start - start), one.end - start) for one in apart]
+    joined = _joined(one for one in found if one.end > start)
+    return [Secret(one.kind, max(0, one.start - start), one.end - start) for one in joined]
 
 
 def _of(shape: _Shape, text: str) -> Iterator[Secret]:
@@ -155,13 +191,20 @@ def _secret(match: Match) -> tuple[int, int] | None:
     return (match.start(1), match.end(1)) if match.start(1) >= 0 else None
 
 
-def _apart(found: Iterator[Secret]) -> list[Secret]:
-    ranks = {shape.kind: rank for rank, shape in enumerate(_SHAPES)}
-    kept: list[Secret] = []
-    for one in sorted(found, key=lambda one: (ranks[one.kind], one.start)):
-        if all(one.end <= other.start or one.start >= other.end for other in kept):
-            kept.append(one)
-    return sorted(kept, key=lambda one: one.start)
+def _joined(found: Iterable[Secret]) -> list[Secret]:
+    """Join those that overlap, under the most specific kind: all that any of them covers has to go."""
+    joined: list[Secret] = []
+    for one in sorted(found, key=lambda one: one.start):
+        last = joined[-1] if joined else None
+        if last is not None and one.start < last.end:
+            kind = min(last.kind, one.kind, key=_RANKS.__getitem__)
+            joined[-1] = Secret(kind, last.start, max(last.end, one.end))
+        else:
+            joined.append(one)
+    return joined
+
+
+_RANKS = {shape.kind: rank for rank, shape in enumerate(_SHAPES)} | {UNREAD: len(_SHAPES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +214,7 @@ class SecretsGuard:
     action: Action
     contexts: frozenset[Context]
     name: str = "secrets"
-    cost: float = 0.02
+    cost: float = 0.07
     max_characters: int = 4_000_000
     cacheable: bool = True
 
@@ -183,7 +226,11 @@ class SecretsGuard:
         spans = tuple((one.start, one.end) for one in found)
         # What begins with the piece may have begun before it, and part of it be out.
         half_out = bool(value.before) and found[0].start == 0
-        if self.action == "replace" and not half_out:
+        # A private key without its end goes on in the next piece, where nothing would tell what it is.
+        open_end = any(
+            one.kind == "private_key" and _END not in value.text[one.start : one.end] for one in found
+        )
+        if self.action == "replace" and not half_out and not open_end:
             replacement = _without(value.text, spans)
             return Verdict(
                 outcome="replace",
