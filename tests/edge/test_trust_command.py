@@ -1,6 +1,7 @@
 """`seawall trust` on a real Redis, as an operator uses it."""
 
 import asyncio
+import secrets
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,14 @@ def test_without_redis_it_says_that_nothing_was_done(operator: CliRunner, redis_
     said = operator.invoke(app, ["trust", "ban", "acme", "ann", "--redis", redis_server.url])
     assert said.exit_code == 1
     assert "no answer" in said.output
+
+
+def test_another_master_key_is_told_apart(
+    operator: CliRunner, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ban under another key would reach nobody: it is refused."""
+    assert stands(redis_server.url, "ann") == "trusted"
+    monkeypatch.setenv("SEAWALL_MASTER_KEY", secrets.token_hex(32))
+    said = operator.invoke(app, ["trust", "ban", "acme", "ann", "--redis", redis_server.url])
+    assert said.exit_code != 0
+    assert "another master key" in str(said.exception)

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar, cast
 
 from pydantic_ai import Agent, DeferredToolResults
 from pydantic_ai.capabilities import AbstractCapability
@@ -90,7 +90,7 @@ def harden(
         # Where nothing is judged nobody can lose trust, but for the word of an operator in a store that is given.
         trust = MemoryTrust(policy.abuse, events=bus, clock=clock)
     meter = Meter(counters or MemoryStore(), policy.limits, clock)
-    settings = agent.model_settings if isinstance(agent.model_settings, dict) else {}
+    settings = cast("dict[str, Any]", agent.model_settings if isinstance(agent.model_settings, dict) else {})
     check_possible(policy.limits, settings.get("max_tokens") or policy.most_output_tokens, models)
     capability = GuardCapability(
         pipeline=pipeline,

@@ -1,5 +1,6 @@
 """What several processes of one service share in one Redis: counters of limits, and trust in callers."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -8,8 +9,16 @@ from seawall.defense.abuse import Abuse
 from seawall.defense.abuse.shared import RedisTrust
 from seawall.defense.limits.redis_store import OnStoreError, RedisStore
 from seawall.foundation.compliance.keyring import Keyring
+from seawall.foundation.errors import ConfigError, StoreError
 from seawall.foundation.events import EventBus
-from seawall.foundation.storage.redis import RedisScripts
+from seawall.foundation.storage.redis import RedisScripts, Script
+
+# Under another key the same caller has another name, and whatever is said of it reaches nobody. Kept 400 days.
+_OWNER = Script("""
+local owner = redis.call('GET', KEYS[1]) or ARGV[1]
+redis.call('SET', KEYS[1], owner, 'EX', '34560000')
+return owner
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +31,17 @@ class SharedStores:
     counters: RedisStore
     trust: RedisTrust
     scripts: RedisScripts
+    key: str
 
     async def __aenter__(self) -> Self:
+        """See that this Redis counts under the same master key; ConfigError if not, nothing if it gives no answer."""
+        with suppress(StoreError):
+            owner = bytes(await self.scripts.run(_OWNER, [b"{seawall}:key"], [self.key])).decode()
+            if owner != self.key:
+                raise ConfigError(
+                    "this Redis counts callers under another master key: give SEAWALL_MASTER_KEY, or the key file, of "
+                    "the service that it belongs to"
+                )
         return self
 
     async def __aexit__(
@@ -55,4 +73,4 @@ def open_shared(
         events=events,
     )
     trust = RedisTrust(abuse or Abuse(), scripts, secret=keyring.key("trust"), events=events)
-    return SharedStores(counters, trust, scripts)
+    return SharedStores(counters, trust, scripts, keyring.fingerprint())
