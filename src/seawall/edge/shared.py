@@ -38,6 +38,7 @@ class SharedStores:
         with suppress(StoreError):
             owner = bytes(await self.scripts.run(_OWNER, [b"{seawall}:key"], [self.key])).decode()
             if owner != self.key:
+                await self.scripts.aclose()
                 raise ConfigError(
                     "this Redis counts callers under another master key: give SEAWALL_MASTER_KEY, or the key file, of "
                     "the service that it belongs to"
