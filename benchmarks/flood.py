@@ -1,7 +1,7 @@
 """One subject floods a guarded agent with 1,000 hostile requests: how many reach a model, and what the others notice.
 
-Eight other subjects ask ten times a second in all, first alone, then during the flood, which is spread over ten seconds
-(and, with `--at-once`, comes in one go). The model is an OpenAI-compatible provider in a process of its own, on a real
+Eight other subjects ask twenty times a second in all, first alone, then during the flood, which is spread over fifteen
+seconds (and, with `--at-once`, comes in one go). The model is an OpenAI-compatible provider in a process of its own, on a real
 socket, that takes 200 ms an answer. The attacks are the malicious prompts of a public set where it is at hand,
 else sentences written for the classifier. The last line is one JSON object.
 """
@@ -30,8 +30,8 @@ from training import injection_data
 from training.guard_phrases import ATTACKS, BENIGN_PROMPTS, spelled
 
 HOSTILE = 1_000
-SECONDS = 10
-RATE = 10
+SECONDS = 15
+RATE = 20
 MODEL_SECONDS = 0.2
 
 
@@ -69,18 +69,25 @@ async def legitimate(safe: Hardened[object, str], seconds: float) -> list[float]
     """Ask at a steady rate whatever comes back; return the seconds each answer took."""
     prompts = list(spelled(BENIGN_PROMPTS[-8:], 3, 5))
     taken: list[float] = []
+    refused: list[int] = []
 
     async def ask(number: int) -> None:
         started = time.perf_counter()
         who = Principal(f"tenant-{number % 2}", f"subject-{number % 8}")
-        await safe.run(prompts[number % len(prompts)], deps=None, principal=who)
-        taken.append(time.perf_counter() - started)
+        try:
+            await safe.run(prompts[number % len(prompts)], deps=None, principal=who)
+        except Rejected:
+            refused.append(number)
+        else:
+            taken.append(time.perf_counter() - started)
 
     async with asyncio.TaskGroup() as tasks:
         started = time.perf_counter()
         for number in range(int(seconds * RATE)):
             await asyncio.sleep(max(0.0, started + number / RATE - time.perf_counter()))
             tasks.create_task(ask(number))
+    if refused:
+        sys.stdout.write(f"{len(refused)} harmless requests were refused\n")
     return taken
 
 

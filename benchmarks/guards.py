@@ -91,6 +91,7 @@ def rates() -> dict[str, dict[str, float | int]]:
     from training import injection_data as data
 
     if not data.SETS.exists():
+        sys.stdout.write("no public sets at hand, so no rates of them; see cross_validated\n")
         return {}
     found: dict[str, dict[str, float | int]] = {}
     for name, rows in (

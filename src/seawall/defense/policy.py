@@ -44,6 +44,11 @@ class Policy:
         seconds(self.call_timeout)
         seconds(self.deadline)
         seconds(self.retention)
+        for guard in self.guards:
+            if not isinstance(getattr(guard, "name", None), str):
+                raise ConfigError(
+                    f"guards: {guard!r} is no guard; call what makes one, as in guards=[guards.injection()]"
+                )
         if self.most_output_tokens < 1:
             raise ConfigError(
                 f"most_output_tokens={self.most_output_tokens}: expected at least 1, such as 4096"

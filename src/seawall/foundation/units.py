@@ -32,8 +32,8 @@ def size(value: str | int) -> int:
     return amount
 
 
-def _parse(value: str, units: dict[str, float] | dict[str, int], expected: str) -> float:
-    match = _AMOUNT.fullmatch(value.strip())
+def _parse(value: object, units: dict[str, float] | dict[str, int], expected: str) -> float:
+    match = _AMOUNT.fullmatch(value.strip()) if isinstance(value, str) else None
     unit = match.group(2) if match else ""
     factor = units.get(unit if unit in units else unit.lower())
     if match is None or factor is None:
