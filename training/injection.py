@@ -36,7 +36,7 @@ WEIGHTS = "injection.npz"
 FOLDS = 5
 CLEAN_FLAGGED = 0.003
 # Chosen on the validation sets and look-alikes left out: a little recall for half the false alarms.
-PROMPT_THRESHOLDS = (0.75, 1.75)
+PROMPT_THRESHOLDS = (0.5, 1.5)
 QUESTIONS = (
     "Is this clause acceptable for us? ",
     "Summarise: ",
@@ -99,8 +99,6 @@ def _prompt_rows(prompts: data.Labelled, contracts: Sequence[Paragraph], seed: i
     ]
     for text in data.openings():
         clean.append(whole(QUESTIONS[random.randint(len(QUESTIONS))] + text))
-        grams = read_grams(text)
-        clean += [(grams, first, min(len(grams), first + 24)) for first in range(0, len(grams), 12)]
     short = [text for text in attacks if 4 <= len(read_grams(text)) <= 40]
     hidden: list[Stretch] = []
     for _ in range(4000):
@@ -159,7 +157,7 @@ def _document_rows(clean: Sequence[Paragraph], families: set[str], categories: s
     return [
         _even(matrix(negatives), 1.0, 0),
         _even(matrix([whole(text) for text in spelled(BENIGN_IN_CONTRACTS, 12, 0)]), 5.0, 0),
-        _even(matrix([piece for text in _elsewhere() for piece in pieces(text)]), 10.0, 0),
+        _even(matrix([piece for text in _elsewhere() for piece in pieces(text)]), 6.0, 0),
         *(
             part
             for texts, weight in ((data.attacks_of(prompts), 1.0), (harmless, 0.3), (own, 1.0), (public, 8.0))

@@ -98,7 +98,7 @@ def openings() -> list[str]:
     """Read how contracts begin: cover pages, headings, parties; what people paste into a prompt."""
     files = sorted((DATA / "cuad" / "txt").iterdir())
     texts = (normalise(file.read_text("utf-8", errors="replace")[:3000]).text for file in files)
-    return [text[:length] for text in texts for length in (400, 1000, 3000)]
+    return [text[:length] for text in texts for length in (400, 3000)]
 
 
 def whole(text: str) -> Stretch:

@@ -1,10 +1,17 @@
 """Writes MODEL_CARD.md from the measured figures, so that the card cannot say what was not measured."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from seawall.foundation.compliance.pii_tagger import WEIGHTS as NAMES
 from seawall_contracts.finder.hypotheses import HYPOTHESES
 from seawall_contracts.finder.names import CLAUSES, CORE_CLAUSES
+from training.model_card_guards import guard_sections
+
+SOURCES = Path(__file__).resolve().parents[1] / "src"
+REVIEWER = "seawall_contracts/finder/weights"
+INJECTION = "seawall/defense/guards/injection/weights"
 
 CARD = """\
 # Model card: the local reviewer
@@ -65,19 +72,22 @@ The weights are adapted from both and may be used under this project's licence w
 
 ## Rebuild
 
-    make train        # needs the data folder beside the repository; about ten minutes on one core; the same bytes each time
+    make train        # needs the data folder beside the repository; about twenty minutes on one core; the same bytes each time
 """
 
 
-def write_card(metrics: Mapping[str, Any], weights_bytes: int) -> str:
-    """Return the card as Markdown; KeyError where `metrics` lacks a figure that it states."""
+def write_card(metrics: Mapping[str, Any], out: Path) -> str:
+    """Return the card as Markdown; KeyError where `metrics` lacks a figure that it states.
+
+    `out` is where the packages' folders are, with the weights that were trained; of others it says the size of those that ship.
+    """
     clauses, nda = metrics["clauses"], metrics["nda"]
     every = nda["all"]
-    return CARD.format(
+    card = CARD.format(
         clauses=len(CLAUSES),
         hypotheses=len(HYPOTHESES),
         core=len(CORE_CLAUSES),
-        size=f"{weights_bytes / 1e6:.1f} MB",
+        size=f"{_size(out, REVIEWER) / 1e6:.1f} MB",
         contracts=clauses["by_clause"]["Governing Law"]["contracts"],
         f1=clauses["presence_f1"],
         folds=", ".join(f"{fold:.3f}" for fold in clauses["presence_f1_over_folds"]),
@@ -96,6 +106,13 @@ def write_card(metrics: Mapping[str, Any], weights_bytes: int) -> str:
         nda_ece=every["calibration_error"],
         nda_rows="\n".join(_nda_rows(nda["by_hypothesis"])),
     )
+    return card + guard_sections(metrics, _size(out, INJECTION), NAMES.stat().st_size)
+
+
+def _size(out: Path, folder: str) -> int:
+    """Add up the bytes of the weights in a folder below `out`, or of those that ship where it has none."""
+    trained = out / folder
+    return sum(file.stat().st_size for file in (trained if trained.is_dir() else SOURCES / folder).iterdir())
 
 
 def _clause_rows(by_clause: Mapping[str, Mapping[str, float]]) -> Iterator[str]:

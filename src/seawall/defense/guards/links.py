@@ -1,12 +1,12 @@
-"""Links and embedded resources in text, as the programs that show text would find them: Markdown, HTML, CSS, LaTeX, terminals."""
+"""Links and embedded resources in text, as what shows text would find them: Markdown, HTML, CSS, LaTeX, terminals."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
 
-from seawall.defense.guards.reading.normalise import fold_letter
-from seawall.foundation.patterns import Match, Pattern, PatternSet, compile_pattern, scannable
+from seawall.defense.guards.addresses import split_address
+from seawall.foundation.patterns import Match, PatternSet, compile_pattern, scannable
 
 Kind = Literal["embed", "link"]
 
@@ -27,146 +27,256 @@ class Link:
     label: str = ""
 
 
-# Each gives the URL as group 1 and what is shown as group 2, which may be empty.
-def _pattern(text: str) -> Pattern:
-    return compile_pattern(text)
-
-
-_TARGET = r"[ \t\n]*<?[ \t\n]*([^ \t\n<>)\]\"']+)"
-# What stands in brackets may hold brackets: escaped, or in pairs, two deep.
-_SIGN = r"(?:[^\[\]\\]|\\[^\n])"
-_INNER = rf"(?:{_SIGN}|\[{_SIGN}*\])*"
-_MARKDOWN_IMAGE = _pattern(rf"!\[(?P<label>(?:{_SIGN}|\[{_INNER}\])*)\]\(" + _TARGET + r"[^)]*\)?")
-_MARKDOWN_LINK = _pattern(r"\[(?P<label>[^\[\]]*)\]\(" + _TARGET + r"[^)]*\)?")
-_DEFINITION = _pattern(r"(?m)^[ \t]{0,3}\[(?P<label>[^\]\n]+)\]:" + _TARGET)
-_REFERRED_IMAGE = _pattern(r"!\[([^\]]*)\](?:\[([^\]]*)\])?")
-_TAG = _pattern(r"<[ \t\n]*(?P<label>[A-Za-z][A-Za-z0-9:-]*)[^<>]*>?")
-# Quoted values may hold < and >; where a quote is left open, the simpler reading counts.
-_QUOTING_TAG = _pattern(r"<[ \t\n]*(?P<label>[A-Za-z][A-Za-z0-9:-]*)(?:\"[^\"]*\"|'[^']*'|[^<>\"'])*>?")
-_ATTRIBUTE = _pattern(
-    r"(?i)\b(?:src|href|srcset|imagesrcset|lowsrc|dynsrc|codebase|archive|data|poster|background|action|formaction|xlink:href|cite|ping|manifest|content|style|srcdoc)"
-    r"[ \t\n]*=[ \t\n]*(?:\"([^\"]*)|'([^']*)|([^ \t\n\"'>]+))"
+# Without one of these there is no link.
+_ANY = compile_pattern(
+    r"(?i)\]\(|\]:|!\[|<[ \t\n]*[a-z]|=[ \t\n]*[\"']?[\\/]{2}|[a-z]:[\\/]{2}|\bwww\.|mailto:|script[ \t\n]*:|\bblob:|\bdata:|"
+    r"url\(|@import|image-set\(|!\[\[|::|\\(?:href|url|include|input|openin)|\x1b\]8|\x{9d}8;"
 )
-_CSS = _pattern(r"(?i)(?:url\([ \t\n]*[\"']?|@import[ \t\n]*[\"'])([^\"')\n]+)")
-_LATEX_IMAGE = _pattern(r"\\(?:includegraphics|input|include|openin)(?:\[[^\]]*\])?\{([^{}]+)\}")
-_LATEX_LINK = _pattern(r"\\(?:href|url)\{([^{}]+)\}")
-_TERMINAL = _pattern("\x1b\\]8;[^;\x07\x1b]*;([^\x07\x1b]+)")
-_BARE = _pattern(
-    r"(?i)((?:https?|ftp|wss?):[\\/]{2,}(?:\[[0-9a-f:.]+\])?[^ \t\n<>\"'`\])}|\\^{⟧]*[^ \t\n<>\"'`\])}|\\^{]*)"
+_BRACKET = re.compile(r"[\[\]]")
+_PARENTHESIS = re.compile(r"[()]")
+_LABELLED = re.compile(r"\[([^\[\]]{0,999})\]")
+_TITLE = re.compile(r"""\s["'(]""")
+_DEFINITION = compile_pattern(
+    r"(?m)^[ \t>*+-]{0,16}\[([^\[\]\n]+)\]:[ \t]*\n?[ \t]*(?:<([^<>\n]*)>|([^ \t\n<>]+))(?:[ \t]+(?:\"[^\"\n]*\"|'[^'\n]*'|\([^()\n]*\)))?"
 )
-_DANGEROUS = _pattern(r"(?i)((?:javascript|vbscript|data|file|blob)[ \t\n]*:[^ \t\n<>\"')]+)")
-_URL_START = _pattern(r"(?i)^[ \t\n]*(?:[a-z][a-z0-9+.-]*[ \t\n]*:|[\\/]{2})")
-_ANY = PatternSet((_pattern(r"\]\(|\]:|!\[|<[ \t\n]*[A-Za-z]|\\(?:href|url|include|input)|\x1b\]8"),
-                   _pattern(r"(?i)url\(|@import|[a-z]:[\\/]{2}|javascript[ \t\n]*:|vbscript[ \t\n]*:")))  # fmt: skip
-_CLICKED = frozenset({"a", "area", "q", "blockquote", "del", "ins", "cite"})
+# A browser minds quotes in a tag, and what cleans up HTML may not: both readings count.
+_TAGS = (
+    compile_pattern(r"<[ \t\n]*([A-Za-z][A-Za-z0-9:-]*)(?:[^\"'<>]|\"[^\"]*\"|'[^']*')*>?"),
+    compile_pattern(r"<[ \t\n]*([A-Za-z][A-Za-z0-9:-]*)[^<>]*>?"),
+)
+_ATTRIBUTE = compile_pattern(
+    r"(?i)([a-z][a-z:-]*)[ \t\n]*=[ \t\n]*(?:\"([^\"]*)|'([^']*)|`([^`]*)|([^ \t\n\"'`>][^ \t\n>]*))"
+)
+_LOADED = frozenset(
+    {"src", "href", "srcset", "imagesrcset", "data", "poster", "background", "action", "formaction", "xlink:href",
+     "manifest", "to", "from", "by", "values", "lowsrc", "dynsrc", "codebase", "classid", "archive", "icon", "ping", "cite", "longdesc"}
+)  # fmt: skip
+_CLICKED = frozenset({"a", "area", "q", "blockquote", "del", "ins"})
+_REFRESH = re.compile(r"""(?i)(?:\burl\s*=|^\s*[\d.]+\s*[;,\s](?!\s*url\s*=))\s*["']?([^\s"']+)""")
+_CLOSING = re.compile(r"</\s*a\s*>", re.IGNORECASE)
+_REACH = 1_000
+_EMBEDDED = tuple(
+    compile_pattern(pattern)
+    for pattern in (
+        r"(?i)(?:url\([ \t\n]*[\"']?|@import[ \t\n]*[\"']|image-set\([ \t\n]*[\"'])([^\"')\n]+)",
+        r"\\(?:includegraphics|include|input|openin)\*?(?:\[[^\]\n]*\])?\{([^{}]+)\}?",
+        r"(?i)@\{[^{}]*\bimg[ \t]*:[ \t]*[\"']([^\"'\n]+)",
+        r"(?i)\b(?:image|figure|video|include|iframe)::[ \t]*([^ \t\n\[\]]+)",
+        r"!\[\[([^\[\]|\n]+)",
+    )
+)
+# Whether the construct goes with its address, and whether it shows a text instead.
+_CLICKABLE = (
+    (compile_pattern(r"\\(?:href|url)\*?\{([^{}]+)\}?(?:\{([^{}]*)\})?"), True, True),
+    (
+        compile_pattern(
+            r"(?:\x1b\]|\x{9d})8;[^;\x07\x1b\x{9c}]*;([^\x07\x1b\x{9c}]+)(?:\x07|\x1b\\|\x{9c})?"
+            r"([^\x1b\x07\x{9c}\x{9d}]*)(?:(?:\x1b\]|\x{9d})8;[^;\x07\x1b]*;(?:\x07|\x1b\\|\x{9c}))?"
+        ),
+        True,
+        True,
+    ),
+    (compile_pattern(r"<[ \t\n]*([A-Za-z][A-Za-z0-9+.-]*:[^<>\n]*)>"), True, False),
+    # A scheme that runs code is text in prose, and an address where a value stands.
+    (
+        compile_pattern(
+            r"(?i)(?:^|[\"'=(\[])((?:javascript|vbscript|blob):[^ \t\n\"'<>)\]]+"
+            r"|data:[a-z]+/[a-z0-9.+-]+[;,][^ \t\n\"'<>)\]]+)"
+        ),
+        False,
+        False,
+    ),
+)
+_OTHERS = PatternSet((*_EMBEDDED, *(pattern for pattern, _, _ in _CLICKABLE)))
+_BARE = compile_pattern(r"(?i)[a-z][a-z0-9+.-]+:[\\/]{2,}|\bwww\.[a-z0-9-]|\bmailto:[^ \t\n]")
+_RUN = re.compile(r"[^\s<>\"`\x00-\x1f]*")
+_RUNS = {
+    opener: re.compile(rf"[^\s<>\"`\x00-\x1f{re.escape(closer)}]*")
+    for opener, closer in (("'", "'"), ("{", "}"), ("|", "|"), ("[", "]"))
+}
+_STOP = re.compile(r"[()\s<>\"`\x00-\x1f]")
+_TAIL = ".,;:!?'\")*_~]}|"
 
 
 def find_links(text: str) -> list[Link]:
-    """Find links and embeds in order of place; one inside another is part of it. Relative URLs have no host.
+    """Find links and embeds in order of place; one may stand in another, and two may have one place.
 
-    It reads text as given: entities and other disguises are the caller's to take off. Time is linear.
+    It reads text as given, code blocks and comments like the rest: entities and other disguises are the caller's to
+    take off. A construct cut off at either end of the text counts as whole. Time is linear.
     """
     scan = scannable(text)
-    if not _ANY.matching(scan):
+    if _ANY.search(scan) is None:
         return []
-    found = sorted(_candidates(scan), key=lambda link: (link.start, link.start - link.end))
-    apart: list[Link] = []
-    for link in found:
-        last = apart[-1] if apart else None
-        if last is None or link.start >= last.end:
-            apart.append(link)
-        elif link.kind == "embed" and last.kind == "link":
-            # An image inside a link is loaded whether the link is followed or not.
-            apart[-1] = Link("embed", last.start, max(last.end, link.end), link.url, link.host, last.label)
-    return apart
+    found = [*_markdown(scan), *_tags(scan), *_others(scan), *_bare(scan)]
+    return sorted(found, key=lambda link: (link.start, link.start - link.end))
 
 
-def host_of(url: str) -> str:
-    """Return the host that a browser would ask, in lower case and without disguise; "" where there is none."""
-    return _host(split_url(url))
+def _link(kind: Kind, start: int, end: int, url: str | None, label: str | None = "") -> Iterator[Link]:
+    if url and not url.isspace():
+        yield Link(kind, start, end, url, split_address(url).host, label or "")
 
 
-def split_url(url: str) -> SplitResult:
-    """Split as a browser does: backslashes are slashes, blanks and line ends in it count for nothing."""
-    plain = "".join(url.split()).replace("\\", "/")
-    if plain.startswith("//"):
-        plain = f"https:{plain}"
-    scheme, colon, rest = plain.partition(":")
-    if colon and scheme.lower() in {"http", "https", "ftp", "ws", "wss"}:
-        plain = f"{scheme.lower()}://{rest.lstrip('/')}"
-    try:
-        return urlsplit(plain)
-    except ValueError:
-        # An address that cannot be read is nobody's: no list of hosts allows it.
-        return SplitResult("https", "unreadable.invalid", plain, "", "")
+def _markdown(text: str) -> Iterator[Link]:
+    if "](" in text:
+        yield from _inline(text)
+    if "]:" not in text:
+        return
+    definitions = [(_reference(match.group(1)), match) for match in _DEFINITION.finditer(text)]
+    urls = {name: match.group(2) or match.group(3) for name, match in definitions}
+    places = {name: match.start() for name, match in definitions}
+    shown: set[str] = set()
+    # An image and its definition make one embed, whole where the later of them ends.
+    for start, end, label, name in _referred_images(text) if urls else ():
+        if name in urls and start < places[name]:
+            shown.add(name)
+        elif name in urls:
+            yield from _link("embed", start, end, urls[name], label)
+    for name, match in definitions:
+        yield from _link("embed" if name in shown else "link", match.start(), match.end(), urls[name])
 
 
-def _host(parts: SplitResult) -> str:
-    name = parts.netloc.rpartition("@")[2]
-    if name.startswith("["):
-        return name.partition("]")[0] + "]"
-    name = name.partition(":")[0].rstrip(".").lower()
-    if name.isascii() and "xn--" not in name:
-        return name
-    labels = (_unpunycoded(label) for label in name.split("."))
-    return ".".join("".join(map(fold_letter, label)) for label in labels).lower()
+def _inline(text: str) -> Iterator[Link]:
+    openers: list[int] = []
+    places = [match.start() for match in re.finditer(r"\]\(", text)]
+    following = iter([*places[1:], len(text)])
+    at = 0
+    for close in places:
+        for bracket in _BRACKET.finditer(text, at, close):
+            if bracket.group() == "[":
+                openers.append(bracket.start())
+            elif openers:
+                openers.pop()
+        at = close + 1
+        opener = openers.pop() if openers else -1
+        url, end = _target(text, close + 2, next(following))
+        # What began before the text did may well have begun with an exclamation mark.
+        image = opener < 0 or text[max(0, opener - 1) : opener] == "!"
+        start = close if opener < 0 else opener - image
+        label = text[opener + 1 : close] if opener >= 0 else ""
+        yield from _link("embed" if image else "link", start, end, url, label)
 
 
-def _unpunycoded(label: str) -> str:
-    if not label.startswith("xn--"):
-        return label
-    try:
-        return label[4:].encode("ascii", "ignore").decode("punycode")
-    except UnicodeError:
-        return label
+def _target(text: str, start: int, limit: int) -> tuple[str, int]:
+    """Return the URL in a link's parentheses, which may be balanced within, and where the link ends."""
+    depth = 1
+    end = stop = -1
+    for parenthesis in _PARENTHESIS.finditer(text, start, limit):
+        depth += 1 if parenthesis.group() == "(" else -1
+        if depth == 0:
+            stop, end = parenthesis.span()
+            break
+    if end < 0:
+        lead = len(text[start:limit]) - len(text[start:limit].lstrip())
+        run = _RUN.match(text, start + lead + (text[start + lead : start + lead + 1] == "<"), limit)
+        return (run.group(), run.end()) if run else ("", start)
+    inside = text[start:stop].strip()
+    if inside.startswith("<"):
+        return inside[1:].partition(">")[0], end
+    title = _TITLE.search(inside)
+    inside = inside[: title.start()] if title else inside
+    # Browsers drop line breaks in an address, and lenient programs keep its blanks.
+    return re.sub(r"[\n\t\r]", "", inside).replace(" ", "%20"), end
 
 
-def _candidates(text: str) -> Iterator[Link]:
-    shown_as_images = {_name(match.group(2) or match.group(1)) for match in _REFERRED_IMAGE.finditer(text)}
-    for pattern, kind in ((_MARKDOWN_IMAGE, "embed"), (_MARKDOWN_LINK, "link")):
+def _referred_images(text: str) -> Iterator[tuple[int, int, str, str]]:
+    labels = {match.start(): match for match in _LABELLED.finditer(text)}
+    for start, match in labels.items():
+        if text[start - 1 : start] == "!" and start:
+            second = labels.get(match.end())
+            name = (second.group(1) if second else "") or match.group(1)
+            yield start - 1, (second or match).end(), match.group(1), _reference(name)
+
+
+def _reference(name: str | None) -> str:
+    return " ".join((name or "").split()).casefold()
+
+
+def _tags(text: str) -> Iterator[Link]:
+    first = re.search(r"[<>]", text)
+    if first is None:
+        return
+    if first.group() == ">":
+        # The end of a tag that began before the text did.
+        yield from _attributes("", text[: first.end()], 0, first.end())
+    seen: set[tuple[int, int]] = set()
+    for pattern in _TAGS:
+        for tag in pattern.finditer(text):
+            whole = tag.group() or ""
+            if (tag.start(), tag.end()) in seen:
+                continue
+            seen.add((tag.start(), tag.end()))
+            yield from _attributes((tag.group(1) or "").lower(), whole, tag.start(), tag.end(), text)
+
+
+def _attributes(name: str, tag: str, start: int, end: int, text: str = "") -> Iterator[Link]:
+    if "=" not in tag:
+        return
+    values = [
+        ((one.group(1) or "").lower(), next(filter(None, map(one.group, range(2, 6))), ""))
+        for one in _ATTRIBUTE.finditer(tag)
+    ]
+    label = dict(values).get("alt", "")
+    closing = _CLOSING.search(text, end, end + _REACH) if name == "a" else None
+    if closing is not None and "<" not in text[end : closing.start()]:
+        label, end = text[end : closing.start()], closing.end()
+    for attribute, value in values:
+        clicked = name in _CLICKED and attribute in {"href", "cite", "ping"}
+        for url in _urls(attribute.removeprefix("data-"), value):
+            yield from _link("link" if clicked else "embed", start, end, url, label)
+
+
+def _urls(attribute: str, value: str) -> Iterator[str]:
+    if attribute in {"content", "style", "srcdoc"}:
+        for match in _REFRESH.finditer(value) if attribute == "content" else ():
+            yield match.group(1)
+        for pattern in _EMBEDDED[:1]:
+            for found in pattern.finditer(value):
+                yield found.group(1) or ""
+    elif attribute.endswith("srcset"):
+        for word in (*value.split(), *value.replace(",", " ").split()):
+            yield word.strip(",")
+    elif attribute in _LOADED:
+        yield value.strip()
+
+
+def _others(text: str) -> Iterator[Link]:
+    for number in _OTHERS.matching(text):
+        if number < len(_EMBEDDED):
+            for match in _EMBEDDED[number].finditer(text):
+                yield from _link("embed", match.start(), match.end(), match.group(1))
+            continue
+        pattern, whole, labelled = _CLICKABLE[number - len(_EMBEDDED)]
         for match in pattern.finditer(text):
-            yield from _link("embed" if kind == "embed" else "link", match, match.group(2), match.group(1))
-    for match in _DEFINITION.finditer(text):
-        shown = _name(match.group(1)) in shown_as_images
-        yield from _link("embed" if shown else "link", match, match.group(2), match.group(1))
-    for tags in (_TAG, _QUOTING_TAG):
-        for match in tags.finditer(text):
-            yield from _of_tag(match)
-    for pattern in (_CSS, _LATEX_IMAGE):
-        for match in pattern.finditer(text):
-            yield from _link("embed", match, match.group(1))
-    for pattern in (_LATEX_LINK, _TERMINAL, _BARE, _DANGEROUS):
-        for match in pattern.finditer(text):
-            yield from _link("link", match, match.group(1))
+            span = match.start(0 if whole else 1), match.end(0 if whole else 1)
+            yield from _link("link", *span, match.group(1), match.group(2) if labelled else "")
 
 
-def _name(label: str | None) -> str:
-    return " ".join((label or "").casefold().split())
+def _bare(text: str) -> Iterator[Link]:
+    at = 0
+    for match in _BARE.finditer(text):
+        start = match.start()
+        if start < at:
+            continue
+        at = _end(text, match)
+        url = text[start:at]
+        yield from _link("link", start, at, f"https://{url}" if url[:4].lower() == "www." else url)
 
 
-def _of_tag(tag: Match) -> Iterator[Link]:
-    name = (tag.group(1) or "").lower()
-    for found in _ATTRIBUTE.finditer(tag.group() or ""):
-        value = found.group(1) or found.group(2) or found.group(3) or ""
-        for url in (*_urls(value), *_urls("".join(value.split()))):
-            yield from _link("link" if name in _CLICKED else "embed", tag, url)
-
-
-def _urls(value: str) -> Iterator[str]:
-    """Give the URLs of an attribute: it may be one, a list (srcset), a refresh, or CSS."""
-    for piece in value.split(","):
-        words = piece.split()
-        first = words[0] if words else ""
-        if _URL_START.search(scannable(first)) is not None:
-            yield first
-        for word in words:
-            address = word.partition("=")[2] if word.lower().startswith("url=") else ""
-            if address:
-                yield address.strip("\"'")
-    for match in (*_CSS.finditer(value), *_BARE.finditer(value)):
-        yield match.group(1) or ""
-
-
-def _link(kind: Kind, match: Match, url: str | None, label: str | None = "") -> Iterator[Link]:
-    if url:
-        yield Link(kind, match.start(), match.end(), url, host_of(url), label or "")
+def _end(text: str, match: Match) -> int:
+    """Return where a bare URL ends: before what closes the bracket it stands in, and before punctuation."""
+    start = match.start()
+    before = text[max(0, start - 1) : start]
+    if before == "(":
+        depth = 0
+        for parenthesis in _STOP.finditer(text, start):
+            depth += {"(": 1, ")": -1}.get(parenthesis.group(), -len(text))
+            if depth < 0:
+                return parenthesis.start()
+        return len(text)
+    run = _RUNS.get(before, _RUN).match(text, match.end())
+    end = run.end() if run else match.end()
+    while end > match.end() and text[end - 1] in _TAIL:
+        if text[end - 1] == ")" and text.count("(", start, end) >= text.count(")", start, end):
+            break
+        end -= 1
+    return end

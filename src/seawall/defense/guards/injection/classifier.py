@@ -113,7 +113,7 @@ class Classifier:
         demanded = model.stretch + _demand(len(stretches))
         margins = model.scores(grams, stretches) - demanded
         if head == "prompt":
-            margins[-1] += demanded - model.whole
+            margins[-1] += model.stretch - model.whole
         return Judged(grams.start[stretches[:, 0]], grams.end[stretches[:, 1] - 1], margins)
 
 
