@@ -181,3 +181,19 @@ def test_marks_and_annotations_say_what_a_tool_may_do() -> None:
     assert effects_of({**marks(), "annotations": None}) == frozenset()
     assert result_is_trusted(marks(trusted_result=True))
     assert not any(map(result_is_trusted, (None, {}, marks("egress"))))
+
+
+async def test_personal_data_in_a_block_is_hidden_from_the_model() -> None:
+    """A block is pseudonymised as the caller's own words are, and comes back restored."""
+    seen: list[str] = []
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        part = messages[-1].parts[0]
+        seen.append(str(part))
+        return ModelResponse(parts=[TextPart("ok")])
+
+    safe = harden(Agent(FunctionModel(answer), name="a"), Policy(guards=[guards.pseudonymise()]))
+    block = Block("d1", "Mail", "Write to zoe@example.com about it.")
+    await safe.run(["Whom do I write to?", block], deps=None, principal=ALICE)
+    assert "zoe@example.com" not in seen[0]
+    assert "EMAIL" in seen[0]

@@ -16,6 +16,7 @@ from seawall.agents import effects_of, result_is_trusted
 from seawall.defense.approval import Approver, PendingCall
 from seawall.defense.estimate import most_tokens, price, used
 from seawall.defense.guards import (
+    FAILURES,
     UNKNOWN_SPENT,
     Canary,
     Context,
@@ -179,8 +180,8 @@ class GuardCapability(AbstractCapability[Any]):
         if outcome == "replace" and may_replace:
             self._publish(run, judged.verdict)
         elif outcome != "allow":
-            # What is only suspected is refused, and held against nobody.
-            if by_caller and judged.verdict.score >= _CERTAIN:
+            # What is only suspected, or was not judged at all, is refused and held against nobody.
+            if by_caller and judged.verdict.score >= _CERTAIN and judged.verdict.reason_code not in FAILURES:
                 run.offence = _passage(value.text, judged.verdict)
             self._refuse(run, judged.verdict)
         return judged.text

@@ -11,9 +11,11 @@ from pydantic_ai.messages import (
     ModelResponse,
     ModelResponsePart,
     RetryFeedbackPart,
+    TextContent,
     TextPart,
     ToolCallPart,
     ToolReturnPart,
+    UserContent,
     UserPromptPart,
 )
 from pydantic_core import to_jsonable_python
@@ -50,15 +52,23 @@ def _hide_request(part: ModelRequestPart, vault: Vault) -> ModelRequestPart:
     if isinstance(part, UserPromptPart):
         if isinstance(part.content, str):
             return replace(part, content=vault.pseudonymise(part.content))
-        return replace(
-            part, content=[vault.pseudonymise(c) if isinstance(c, str) else c for c in part.content]
-        )
+        return replace(part, content=[_hide_content(content, vault) for content in part.content])
     if isinstance(part, ToolReturnPart | RetryFeedbackPart):
         # Results may be any object: only in its plain form can every string of it be seen.
         return replace(
             part, content=_walk(to_jsonable_python(part.content, fallback=str), vault.pseudonymise)
         )
     return part
+
+
+def _hide_content(content: UserContent, vault: Vault) -> UserContent:
+    if isinstance(content, str):
+        return vault.pseudonymise(content)
+    if isinstance(content, TextContent):
+        # Plain text even for a structured value, which some models would be sent as it is.
+        return TextContent(vault.pseudonymise(content.content), metadata=content.metadata)
+    # Guards let nothing else pass but marks for a provider's cache.
+    return content
 
 
 def _hide_response(part: ModelResponsePart, vault: Vault) -> ModelResponsePart:

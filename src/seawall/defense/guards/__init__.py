@@ -3,6 +3,7 @@
 from seawall.defense.guards.canary import Canary, canary, canary_line, find_leak, marker_for
 from seawall.defense.guards.exfiltration import exfiltration, find_exfiltration
 from seawall.defense.guards.guard import (
+    FAILURES,
     NOTHING_SPENT,
     UNKNOWN_SPENT,
     AsyncGuard,
@@ -30,6 +31,7 @@ from seawall.defense.guards.size import size
 from seawall.defense.guards.standard import standard
 
 __all__ = [
+    "FAILURES",
     "NOTHING_SPENT",
     "UNKNOWN_SPENT",
     "AsyncGuard",

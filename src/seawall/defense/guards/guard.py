@@ -13,6 +13,8 @@ GUARD_FAILED = "guard_failed"
 GUARD_TIMEOUT = "guard_timeout"
 GUARD_UNAVAILABLE = "guard_unavailable"
 INPUT_TOO_LONG = "input_too_long"
+# Why a guard may have no verdict, whatever the text was.
+FAILURES = frozenset((GUARD_FAILED, GUARD_TIMEOUT, GUARD_UNAVAILABLE))
 
 
 @dataclass(frozen=True, slots=True)
