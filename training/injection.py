@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from sklearn.linear_model import SGDClassifier
 
 from seawall.defense.guards.injection import find_injection
-from seawall.defense.guards.injection.classifier import WINDOW, Head, Linear
+from seawall.defense.guards.injection.classifier import FEW_WORDS, WINDOW, Head, Linear
 from seawall.defense.guards.injection.grams import read_grams
 from seawall.defense.guards.injection.guard import DISAGREES, FIRM, SURE
-from seawall.defense.guards.injection.windows import sentences, sliding
+from seawall.defense.guards.injection.windows import FEWEST, sentences, sliding
 from seawall.defense.guards.reading.normalise import normalise
 from training import injection_data as data
 from training.gram_matrix import matrix
@@ -36,7 +36,7 @@ WEIGHTS = "injection.npz"
 FOLDS = 5
 CLEAN_FLAGGED = 0.003
 # Chosen on the validation sets and look-alikes left out: a little recall for half the false alarms.
-PROMPT_THRESHOLDS = (0.5, 1.5)
+PROMPT_THRESHOLDS = (0.75, 1.75)
 QUESTIONS = (
     "Is this clause acceptable for us? ",
     "Summarise: ",
@@ -267,7 +267,8 @@ def _flags(model: Linear, text: str, head: Head) -> bool:
     stretches = np.concatenate((sliding(grams, WINDOW[head]), sentences(grams, plain)))
     worst = float(model.scores(grams, stretches).max(initial=-np.inf)) - model.stretch
     if len(grams):
-        worst = max(worst, float(model.scores(grams, np.array([[0, len(grams)]]))[0]) - model.whole)
+        few = FEW_WORDS if len(grams) < FEWEST else 0.0
+        worst = max(worst, float(model.scores(grams, np.array([[0, len(grams)]]))[0]) - model.whole - few)
     signed = max((hit.score for hit in find_injection(text, head)), default=0.0)
     return worst > 0 or signed >= FIRM or (signed >= SURE and worst > DISAGREES)
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seawall.defense.guards.injection.grams import LETTER_VALUE, Grams, read_grams
-from seawall.defense.guards.injection.windows import sentences, sliding
+from seawall.defense.guards.injection.windows import FEWEST, sentences, sliding
 
 Head = Literal["prompt", "document"]
 F32 = NDArray[np.float32]
@@ -25,6 +25,8 @@ WINDOW: Mapping[Head, int] = {"prompt": 24, "document": 16}
 _WEIGHTS = "injection.npz"
 # Thresholds are set on paragraphs, which have about so many stretches; beyond, the demand grows with their logarithm.
 _AS_TRAINED = 150
+# Two words are little to go by.
+FEW_WORDS = 1.0
 _STEEPNESS = 1.5
 
 
@@ -98,12 +100,13 @@ class Classifier:
         self._heads = heads
 
     def judge(self, text: str, head: Head) -> Judged:
-        """Judge the stretches of a text and, for a prompt, the whole of it.
+        """Judge the stretches of a text and, for a prompt, the whole of it. Of fewer than four words more is demanded in a
+        prompt, and nothing is judged in a document.
 
         `text` is to be normalised first, as in training.
         """
         grams = read_grams(text)
-        if not len(grams):
+        if len(grams) < (1 if head == "prompt" else FEWEST):
             nothing = np.zeros(0, np.int64)
             return Judged(nothing, nothing, np.zeros(0))
         model = self._heads[head]
@@ -113,7 +116,7 @@ class Classifier:
         demanded = model.stretch + _demand(len(stretches))
         margins = model.scores(grams, stretches) - demanded
         if head == "prompt":
-            margins[-1] += model.stretch - model.whole
+            margins[-1] += model.stretch - model.whole - (FEW_WORDS if len(grams) < FEWEST else 0.0)
         return Judged(grams.start[stretches[:, 0]], grams.end[stretches[:, 1] - 1], margins)
 
 

@@ -7,7 +7,7 @@ from seawall.defense.guards.injection.grams import I64, Grams
 
 _FULL_STOPS = np.array([ord(sign) for sign in ".!?;…。！？"], np.uint32)
 _LONGEST_SENTENCE = 44
-_FEWEST = 4
+FEWEST = 4
 
 
 def sliding(grams: Grams, size: int) -> NDArray[np.int64]:
@@ -15,7 +15,7 @@ def sliding(grams: Grams, size: int) -> NDArray[np.int64]:
 
     None where the text has fewer than four words: too few to read anything into.
     """
-    if len(grams) < _FEWEST:
+    if len(grams) < FEWEST:
         return np.zeros((0, 2), np.int64)
     first = np.arange(max(1, len(grams) - size + 1))
     return np.stack((first, np.minimum(first + size, len(grams))), axis=1)
@@ -29,4 +29,4 @@ def sentences(grams: Grams, text: str) -> I64:
     cuts = np.concatenate(([0], np.flatnonzero(stops | empty) + 1, [len(grams)]))
     found = np.stack((cuts[:-1], cuts[1:]), axis=1)
     words = found[:, 1] - found[:, 0]
-    return found[(words >= _FEWEST) & (words <= _LONGEST_SENTENCE)]
+    return found[(words >= FEWEST) & (words <= _LONGEST_SENTENCE)]
