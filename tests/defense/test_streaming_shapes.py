@@ -309,7 +309,7 @@ async def test_what_a_providers_own_tool_did_is_judged_and_left_as_it_is() -> No
     assert first.args == f'{{"q": "{hidden}"}}'
     assert isinstance(second, NativeToolReturnPart)
     assert third == TextPart("Done.")
-    assert [channel for _, _, channel in judge.asked] == ["tool_call", "text", "text"]
+    assert [channel for _, _, channel in judge.asked] == ["tool_call", "returned", "text"]
     for forbidden in (hidden, "found"):
         with pytest.raises(GuardBlocked):
             await events_of(steps, run_state(RecordingJudge(forbidden), kept))

@@ -47,6 +47,14 @@ def effects_of(metadata: Mapping[str, Any] | None) -> frozenset[Effect]:
     return _EVERYTHING - harmless
 
 
+def describes_itself(metadata: Mapping[str, Any] | None) -> bool:
+    """Say whether a stranger wrote what a tool is said to do: the tool comes from an MCP server, and has no marks.
+
+    To mark a tool is to vouch for its description too.
+    """
+    return metadata is not None and "annotations" in metadata and _KEY not in metadata
+
+
 def result_is_trusted(metadata: Mapping[str, Any] | None) -> bool:
     """Say whether what a tool returns may be read as the developer's own words."""
     marked = None if metadata is None else metadata.get(_KEY)

@@ -2,18 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NoReturn, cast
 
 from pydantic_ai import RunContext
-from pydantic_ai.capabilities import AbstractCapability, WrapModelRequestHandler
-from pydantic_ai.exceptions import ApprovalRequired
-from pydantic_ai.messages import ModelRequest, ModelResponse, ToolCallPart, UserPromptPart
+from pydantic_ai.capabilities import (
+    AbstractCapability,
+    CapabilityOrdering,
+    WrapModelRequestHandler,
+    WrapToolExecuteHandler,
+)
+from pydantic_ai.exceptions import ApprovalRequired, CallDeferred
+from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestContext
 from pydantic_ai.settings import ModelSettings, merge_model_settings
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolDefinition, ToolDenied
 
-from seawall.agents import effects_of, result_is_trusted
+from seawall.agents import describes_itself, effects_of, result_is_trusted
 from seawall.defense.approval import Approver, PendingCall
+from seawall.defense.asked import Asked
 from seawall.defense.estimate import most_tokens, price, used
 from seawall.defense.guards import (
     FAILURES,
@@ -25,11 +32,12 @@ from seawall.defense.guards import (
     Verdict,
     canary_line,
 )
-from seawall.defense.heard import Heard, Prompt, heard, hidden_texts, is_untrusted, spotlit
+from seawall.defense.heard import Heard, heard, hidden_texts, told
 from seawall.defense.limits import RateLimited, Spend
 from seawall.defense.meter import Meter
 from seawall.defense.pipeline import Pipeline
-from seawall.defense.run_state import Channel, RunState, current_run
+from seawall.defense.run_state import Channel, NotHardened, RunState, current_run
+from seawall.defense.streaming import as_text, judge_response
 from seawall.foundation.errors import Rejected
 from seawall.foundation.events import GuardTripped, Refused
 
@@ -63,33 +71,58 @@ class GuardCapability(AbstractCapability[Any]):
         """Plant the marker, if leaks are watched for."""
         return None if self.canary is None else canary_line(self.marker)
 
+    def get_ordering(self) -> CapabilityOrdering:
+        """Stand nearest to the model and the tools: what other capabilities put in is judged with the rest."""
+        return CapabilityOrdering(position="innermost")
+
     async def wrap_model_request(
         self, ctx: RunContext[Any], *, request_context: ModelRequestContext, handler: WrapModelRequestHandler
     ) -> ModelResponse:
-        """Judge, reserve what it may use, then go on; a Rejected where one of them refuses."""
+        """Reserve what it may use, then go on; RateLimited where there is too little left."""
+        return await self._metered(current_run(), request_context, handler)
+
+    async def before_model_request(
+        self, ctx: RunContext[Any], request_context: ModelRequestContext
+    ) -> ModelRequestContext:
+        """Judge what the model is about to read, what was put in on the way included; GuardBlocked where it may not."""
         run = current_run()
-        if self.pipeline is not None:
-            tools = request_context.model_request_parameters.function_tools
-            trusted = frozenset(tool.name for tool in tools if result_is_trusted(tool.metadata))
-            for piece in heard(request_context.messages, ctx.run_id, trusted):
-                await self._judge_heard(run, piece)
-        run.tainted = run.tainted or is_untrusted(request_context.messages, ctx.run_id)
+        if request_context.model is not run.model:
+            raise NotHardened(
+                "a capability of the agent chose another model, which nothing stands round; "
+                "give harden() the agent with its model, and other models as fallbacks in its policy"
+            )
+        for tool in request_context.model_request_parameters.function_tools:
+            if describes_itself(tool.metadata):
+                text = f"{tool.name}: {tool.description or ''}\n{as_text(tool.parameters_json_schema)}"
+                await self._judge_heard(run, Heard(text, "document"))
+        for piece in heard(request_context.messages, run.words, run.vouched):
+            await self._judge_heard(run, piece)
         if self.canary is not None:
             run.hidden = hidden_texts(request_context)
-        return await self._metered(run, request_context, handler)
+        return request_context
 
-    async def judge_prompt(self, run: RunState, prompt: Prompt | None) -> None:
-        """Judge a prompt before the agent is begun for it; the request that carries it finds the verdict known."""
-        if self.pipeline is not None and prompt is not None:
-            asked = ModelRequest(parts=[UserPromptPart(spotlit(prompt))])
-            for piece in heard([asked], None):
-                await self._judge_heard(run, piece)
+    async def judge_asked(self, run: RunState, asked: Asked) -> None:
+        """Judge what a caller hands in before the agent is begun for it; requests that carry it find the verdict known.
+
+        An answer that the run goes on from is judged as if a model had just given it: its calls are made, or it
+        goes to the reader, before any model is asked.
+        """
+        run.words, run.tainted = asked.words, asked.untrusted
+        if self.pipeline is None:
+            return
+        for piece in asked.heard():
+            await self._judge_heard(run, piece)
+        if asked.resumed is not None:
+            await self._judge_answer(run, asked.resumed)
+        for arguments in asked.arguments():
+            await run.judge_output(arguments, "", "tool_call")
 
     async def before_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any
     ) -> Any:
         """Let a call be made, or ask for an approval first: GuardBlocked where there is nobody to ask."""
         run = current_run()
+        await self.judge_unheard(run, [ModelResponse(parts=[call])])
         effects = effects_of(tool_def.metadata)
         if run.tainted and effects and not ctx.tool_call_approved:
             if self.approver is None and not self.defers:
@@ -98,12 +131,33 @@ class GuardCapability(AbstractCapability[Any]):
         await self._told_of_limits(run, self.meter.tool_call(run.caller))
         return args
 
-    async def after_tool_execute(
-        self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, result: Any
+    async def judge_unheard(self, run: RunState, messages: Sequence[ModelMessage]) -> None:
+        """Judge answers that no guarded model gave, such as those from an agent's own cache, before they are read."""
+        for message in messages if self.pipeline is not None else ():
+            if isinstance(message, ModelResponse) and not run.known.issuperset(told(message)):
+                await self._judge_answer(run, message)
+
+    async def wrap_tool_execute(
+        self,
+        ctx: RunContext[Any],
+        *,
+        call: ToolCallPart,
+        tool_def: ToolDefinition,
+        args: Any,
+        handler: WrapToolExecuteHandler,
     ) -> Any:
-        """Note that the run is about to read what a stranger wrote."""
-        if not result_is_trusted(tool_def.metadata):
-            current_run().tainted = True
+        """Note that the run is about to read what a stranger wrote, in a result or in why there is none."""
+        run, trusted = current_run(), result_is_trusted(tool_def.metadata)
+        try:
+            result = await handler(args)
+        except (ApprovalRequired, CallDeferred, Rejected):
+            raise
+        except Exception:
+            run.tainted = run.tainted or not trusted
+            raise
+        run.tainted = run.tainted or not trusted
+        if trusted:
+            run.vouched.add((call.tool_name, call.tool_call_id))
         return result
 
     async def handle_deferred_tool_calls(
@@ -138,6 +192,9 @@ class GuardCapability(AbstractCapability[Any]):
         """
         if self.pipeline is None:
             return text
+        if channel == "returned":
+            run.tainted = True
+            await self._judge_heard(run, Heard(text, "document"))
         context: Context = "tool_call" if channel == "tool_call" else "output"
         value = GuardInput(text, context, run.caller.tenant, before)
         # A model that has read nothing but its caller's words says what its caller made it say.
@@ -152,12 +209,20 @@ class GuardCapability(AbstractCapability[Any]):
                 self._refuse(run, verdict)
         return shown
 
+    async def _judge_answer(self, run: RunState, answer: ModelResponse) -> None:
+        # Whole, or not at all: it stands in the history as it is.
+        refuse = partial(self._refuse, run, _UNREADABLE)
+        await judge_response(answer, run.judge_output, refuse, text_is_json=True)
+        run.known.update(told(answer))
+
     async def _judge_heard(self, run: RunState, piece: Heard) -> None:
+        if self.pipeline is None or piece in run.known:
+            return
         if piece.text is None:
             self._refuse(run, _UNREADABLE)
-        elif self.pipeline is not None:
-            value = GuardInput(piece.text, piece.context, run.caller.tenant)
-            await self._judge(run, self.pipeline, value, by_caller=piece.by_caller)
+        value = GuardInput(piece.text, piece.context, run.caller.tenant)
+        await self._judge(run, self.pipeline, value, by_caller=piece.by_caller)
+        run.known.add(piece)
 
     async def _judge(
         self,

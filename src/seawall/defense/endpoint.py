@@ -68,11 +68,10 @@ class Endpoint(WrapperModel):
         text_is_json = self._text_is_json(model_request_parameters)
         refuse = partial(_refuse_unreadable, run)
         response = await judge_response(response, run.judge_output, refuse, text_is_json=text_is_json)
-        return (
-            response
-            if run.vault is None
-            else restore_response(response, run.vault, text_is_json=text_is_json)
-        )
+        if run.vault is not None:
+            response = restore_response(response, run.vault, text_is_json=text_is_json)
+        run.note_answer(response)
+        return response
 
     @asynccontextmanager
     async def request_stream(
@@ -104,6 +103,7 @@ class Endpoint(WrapperModel):
                         yield stream
                     finally:
                         await stream.aclose()
+                        run.note_answer(stream.get())
             finally:
                 self._account(run, permit, upstream, checkpoint)
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Generic, TypedDict, TypeVar, cast
 
 from pydantic_ai import Agent, DeferredToolResults
-from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.capabilities import AbstractCapability, ReinjectSystemPrompt
 from pydantic_ai.exceptions import ModelAPIError, RunTimedOut
 from pydantic_ai.messages import ModelMessage, UserContent
 from pydantic_ai.models import Model, infer_model
@@ -17,6 +17,7 @@ from pydantic_ai.usage import RunUsage
 
 from seawall.defense.abuse import Distrusted, MemoryTrust, TrustStore, Turn, Turnstile, fingerprint
 from seawall.defense.approval import Approver
+from seawall.defense.asked import Asked
 from seawall.defense.capability import GuardCapability
 from seawall.defense.endpoint import Endpoint
 from seawall.defense.estimate import check_possible
@@ -166,11 +167,11 @@ class Hardened(Generic[DepsT, OutputT]):
         """
         run = self._begin(principal, tokens_without_retrieval)
         try:
-            async with self._admitted(run, prompt):
+            asked = Asked.of(prompt, history, approvals)
+            async with self._admitted(run, asked):
                 with running(run):
-                    result = await self._agent.run(
-                        _worded(prompt), deps=deps, **self._given(run, history, approvals)
-                    )
+                    result = await self._agent.run(_worded(prompt), deps=deps, **self._given(run, asked))
+                await self._parts.capability.judge_unheard(run, result.new_messages())
             run.outcome = "ok"
         except BaseException as error:
             run.outcome, run.detail = _outcome(error), type(error).__name__
@@ -199,10 +200,9 @@ class Hardened(Generic[DepsT, OutputT]):
         stream = HardenedStream[OutputT](run)
         raised: BaseException | None = None
         try:
-            opening = self._agent.run_stream(
-                _worded(prompt), deps=deps, **self._given(run, history, approvals)
-            )
-            async with self._admitted(run, prompt), stream.reading(opening):
+            asked = Asked.of(prompt, history, approvals)
+            opening = self._agent.run_stream(_worded(prompt), deps=deps, **self._given(run, asked))
+            async with self._admitted(run, asked), stream.reading(opening):
                 yield stream
         except BaseException as error:
             raised = error
@@ -242,12 +242,13 @@ class Hardened(Generic[DepsT, OutputT]):
         vault = Vault(Pseudonyms(parts.keyring, caller.tenant)) if self.policy.pseudonymises else None
         now, clock = parts.clock.time(), parts.clock.monotonic()
         run = RunState(new_id("txn"), caller, parts.events, vault, now, clock, tokens_without_retrieval)
+        run.model = self.guarded_model
         if capability.pipeline is not None:
             run.output_judge = partial(capability.judge_output, run)
         return run
 
     @asynccontextmanager
-    async def _admitted(self, run: RunState, prompt: Prompt | None) -> AsyncGenerator[None]:
+    async def _admitted(self, run: RunState, asked: Asked) -> AsyncGenerator[None]:
         """Refuse who is not heard, has spent its share, or says what a guard refuses; then hold one of its places.
 
         In this order: until a place is waited for nothing else runs in between where counts are kept in memory, so
@@ -260,7 +261,7 @@ class Hardened(Generic[DepsT, OutputT]):
             if standing is not None and standing.retry_after is not None:
                 raise Distrusted(standing.retry_after)
             await parts.meter.admit(run.caller, 1 if standing is None else standing.weight)
-            await parts.capability.judge_prompt(run, prompt)
+            await parts.capability.judge_asked(run, asked)
             turn = await self._turn(run)
         except (Distrusted, RateLimited) as refusal:
             refused = Refused(run.id, run.caller.tenant, refusal.by, refusal.retry_after)
@@ -283,19 +284,16 @@ class Hardened(Generic[DepsT, OutputT]):
         finally:
             run.queue_seconds += self._parts.clock.monotonic() - started
 
-    def _given(
-        self,
-        run: RunState,
-        history: Sequence[ModelMessage] | None,
-        approvals: DeferredToolResults | None,
-    ) -> _Given:
+    def _given(self, run: RunState, asked: Asked) -> _Given:
+        # An agent adds its system prompts to a history only if told to.
+        anew = [ReinjectSystemPrompt[Any](replace_existing=True)] if asked.history else []
         return _Given(
             model=self.guarded_model,
             usage=run.usage,
             timeout=self._deadline,
-            capabilities=[self._parts.capability],
-            message_history=history,
-            deferred_tool_results=approvals,
+            capabilities=[self._parts.capability, *anew],
+            message_history=asked.history or None,
+            deferred_tool_results=asked.approvals,
         )
 
     async def _finish(self, run: RunState) -> Transaction:

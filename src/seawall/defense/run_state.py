@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.models import Model
 from pydantic_ai.usage import RunUsage
 
 from seawall.defense.guards import NOTHING_SPENT, Spent
+from seawall.defense.heard import Heard, Words, is_untrusted, told
 from seawall.defense.limits import Caller
 from seawall.foundation.compliance.pseudonyms import Vault
 from seawall.foundation.errors import SeawallError
 from seawall.foundation.events import EventBus
 from seawall.foundation.transaction import Degradation, Outcome
 
-Channel = Literal["text", "tool_call", "thinking"]
+Channel = Literal["text", "tool_call", "thinking", "returned"]
 OutputJudge = Callable[[str, str, Channel], Awaitable[str]]
 
 
@@ -26,7 +29,8 @@ class RunState:
 
     `started_at` is seconds since the epoch, `started` monotonic seconds. `tainted` says that the run has read
     untrusted text; `offence` is the caller's own passage that a guard refused, "" where there is none; `hidden` are the
-    instructions that nobody but the model is to read.
+    instructions that nobody but the model is to read. `words` are its caller's, `known` what was judged and may
+    be read, `vouched` the calls whose results the developer answers for.
     """
 
     id: str
@@ -51,6 +55,10 @@ class RunState:
     tainted: bool = False
     offence: str = field(default="", repr=False)
     hidden: tuple[str, ...] = field(default=(), repr=False)
+    model: Model | None = None
+    words: Words = field(default=Words(), repr=False)
+    vouched: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]], repr=False)
+    known: set[Heard] = field(default_factory=set[Heard], repr=False)
     output_judge: OutputJudge | None = None
 
     async def judge_output(self, text: str, before: str, channel: Channel) -> str:
@@ -60,6 +68,11 @@ class RunState:
         comes back is the text, or what a guard left of it.
         """
         return text if self.output_judge is None else await self.output_judge(text, before, channel)
+
+    def note_answer(self, answer: ModelResponse) -> None:
+        """Know an answer that was let out: what it says may be read again, and was a stranger's if it was looked up."""
+        self.tainted = self.tainted or is_untrusted([answer])
+        self.known.update(told(answer))
 
     @property
     def cost_usd(self) -> Decimal | None:

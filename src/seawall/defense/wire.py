@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from pydantic_ai.messages import (
+    CompactionPart,
     ModelMessage,
     ModelRequest,
     ModelRequestPart,
@@ -54,10 +55,11 @@ def _hide_request(part: ModelRequestPart, vault: Vault) -> ModelRequestPart:
             return replace(part, content=vault.pseudonymise(part.content))
         return replace(part, content=[_hide_content(content, vault) for content in part.content])
     if isinstance(part, ToolReturnPart | RetryFeedbackPart):
-        # Results may be any object: only in its plain form can every string of it be seen.
-        return replace(
-            part, content=_walk(to_jsonable_python(part.content, fallback=str), vault.pseudonymise)
-        )
+        # Results may be any object: only in its plain form can every string of it be seen; bytes as guards saw them.
+        plain = to_jsonable_python(part.content, fallback=str, bytes_mode="base64")
+        return replace(part, content=_walk(plain, vault.pseudonymise))
+    if isinstance(part, CompactionPart) and part.content is not None:
+        return replace(part, content=vault.pseudonymise(part.content))
     return part
 
 

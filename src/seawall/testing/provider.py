@@ -108,8 +108,10 @@ class MockProvider:
             call.end_headers()
             call.wfile.write(body)
         except ConnectionError:
-            # The caller gave up, as callers of a provider that hangs do.
+            # The caller gave up, as callers of a provider that hangs do, or before a stream had come to its stall.
             call.close_connection = True
+            if self.mode == "stall":
+                self.deserted.set()
 
     def _stream(self, call: BaseHTTPRequestHandler, request: dict[str, Any]) -> None:
         options = cast("dict[str, Any]", request.get("stream_options") or {})

@@ -6,7 +6,7 @@ from typing import Literal
 
 from seawall.defense.guards import GuardBlocked
 
-Channel = Literal["text", "tool_call", "thinking"]
+Channel = Literal["text", "tool_call", "thinking", "returned"]
 Judge = Callable[[str, str, Channel], Awaitable[str]]
 
 CONTEXT = 400

@@ -19,7 +19,7 @@ from pydantic_ai.messages import (
 )
 
 from seawall.defense.streaming.checkpoint import Channel, Checkpoint
-from seawall.defense.streaming.spoken import spoken
+from seawall.defense.streaming.spoken import cited, spoken, unsaid
 from seawall.defense.streaming.text_hold import TextHold
 
 Piece = ModelResponsePart | ModelResponsePartDelta
@@ -59,7 +59,8 @@ class FlowingPart:
     """Text, thinking, or the arguments of an output tool: let out sentence by sentence.
 
     The part is not begun before its first sentence may go out. A delta that also carries a signature,
-    citations or a provider's details closes what was said before it.
+    citations or a provider's details closes what was said before it. A provider's details of a thought, where its
+    raw wording may stand, wait for its end.
     """
 
     def __init__(self, part: TextPart | ThinkingPart | ToolCallPart, way: Way) -> None:
@@ -67,15 +68,24 @@ class FlowingPart:
         self._field = "args" if isinstance(part, ToolCallPart) else "content"
         self._call_id = part.tool_call_id if isinstance(part, ToolCallPart) else None
         self._first = getattr(part, self._field)
+        self._details = part.provider_details
+        self._aside: ThinkingPart | None = None
         self._unsent: Any = replace(cast("Any", part), **{self._field: "" if self._first else self._first})
 
     async def open(self) -> list[Piece]:
         """Take what the part began with."""
+        await self._way.checkpoint.let_out_unchanged(cited(self._unsent), "returned")
+        await self._way.checkpoint.let_out_unchanged(unsaid(self._unsent), "thinking")
         return await self._say(self._way.hold.feed(self._first or ""))
 
     async def feed(self, delta: ModelResponsePartDelta) -> list[Piece]:
         """Take a piece; UnexpectedModelBehavior where it is no text."""
         said = _said(delta)
+        await self._way.checkpoint.let_out_unchanged(cited(delta), "returned")
+        if isinstance(delta, ThinkingPartDelta) and delta.provider_details is not None:
+            aside = replace(delta, content_delta=None, signature_delta=None)
+            self._aside = aside.apply(self._aside or ThinkingPart("", provider_details=self._details))
+            delta = replace(delta, provider_details=None)
         text = self._way.hold.feed(said or "")
         if _carries_more(delta):
             return await self._say(text + self._way.hold.rest(), delta)
@@ -84,6 +94,11 @@ class FlowingPart:
     async def close(self) -> list[Piece]:
         """Give what is left, and the part itself where it was empty."""
         pieces = await self._say(self._way.hold.rest())
+        if self._aside is not None:
+            await self._way.checkpoint.let_out_unchanged(unsaid(self._aside), "thinking")
+            named, details = self._aside.provider_name, self._aside.provider_details
+            pieces += await self._say("", ThinkingPartDelta(provider_name=named, provider_details=details))
+            self._aside = None
         if self._unsent is not None:
             pieces.append(self._unsent)
             self._unsent = None
