@@ -9,7 +9,8 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
 
-from seawall.defense import Policy, RateLimit, RateLimited, harden
+from seawall.agents import Block
+from seawall.defense import GuardBlocked, Policy, RateLimit, RateLimited, guards, harden
 from seawall.foundation.errors import ConfigError
 from seawall.foundation.principal import Principal
 from seawall.testing import FakeClock
@@ -122,3 +123,35 @@ async def test_tool_calls_are_counted() -> None:
             "hello", deps=None, principal=ALICE
         )
     assert len(made) == 3
+
+
+async def test_an_answer_that_was_refused_is_paid_for() -> None:
+    """A guard that does not let the answer out gives no tokens back; one that lets nothing in does."""
+
+    class Mute:
+        name = "mute"
+        cost = 1.0
+        max_characters = 10_000
+
+        def __init__(self, context: str) -> None:
+            self.context = context
+
+        def __call__(self, value: guards.GuardInput) -> guards.Verdict:
+            said = "block" if value.context == self.context else "allow"
+            return guards.Verdict(outcome=said, guard=self.name)
+
+    for context, runs in (("output", 2), ("document", 5)):
+        agent = Agent(answering(5, []), name="a")
+        policy = Policy(
+            guards=[Mute(context)],
+            limits=[RateLimit(1200, per="365d", of="tokens")],
+            most_output_tokens=400,
+            abuse=None,
+        )
+        safe = harden(agent, policy, clock=FakeClock())
+        for _ in range(runs):
+            with pytest.raises(GuardBlocked):
+                await safe.run(["hello", Block("b", "t", "words")], deps=None, principal=ALICE)
+        if context == "output":
+            with pytest.raises(RateLimited):
+                await safe.run("hello", deps=None, principal=ALICE)

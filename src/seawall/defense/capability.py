@@ -276,11 +276,13 @@ class GuardCapability(AbstractCapability[Any]):
         most = Spend(requests=0, tokens=sum(counted), usd=price(self.models, *counted) if dollars else 0)
         try:
             async with self.meter.reserved(run.caller, most) as reservation:
+                attempts = len(run.attempts)
                 try:
                     response = await handler(request)
                 except Rejected:
-                    # No model was asked, so nothing was used.
-                    await reservation.release()
+                    # What was asked of a model stays spent, though its answer was refused.
+                    if not any(attempt.endswith(":ok") for attempt in run.attempts[attempts:]):
+                        await reservation.release()
                     raise
                 await reservation.settle(used(response, priced=dollars))
                 return response
