@@ -10,7 +10,6 @@ import typer
 
 from seawall.defense.abuse import Standing, Tenant, TrustStore
 from seawall.edge.local import open_keyring
-from seawall.edge.shared import open_shared
 from seawall.foundation.errors import StoreError
 from seawall.foundation.principal import Principal
 
@@ -57,6 +56,9 @@ def _operator() -> str:
 
 
 def _do(url: str, who: Who, act: Callable[[TrustStore, Who], Awaitable[Standing]]) -> None:
+    # The Redis driver, which no other command needs.
+    from seawall.edge.shared import open_shared
+
     async def ask() -> Standing | None:
         async with open_shared(url, open_keyring(), replicas=1) as shared:
             with suppress(StoreError):
