@@ -7,6 +7,7 @@ import pytest
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.models.test import TestModel
 from pydantic_ai.usage import RequestUsage
 
 from seawall.agents import Block
@@ -155,3 +156,21 @@ async def test_an_answer_that_was_refused_is_paid_for() -> None:
         if context == "output":
             with pytest.raises(RateLimited):
                 await safe.run("hello", deps=None, principal=ALICE)
+
+
+@pytest.mark.parametrize(("leave", "runs"), [(False, 20), (True, 3)])
+async def test_a_stream_that_is_left_is_paid_for_in_full(*, leave: bool, runs: int) -> None:
+    """Read to its end it is settled at what it used; left before, nobody knows, so its reservation stays spent."""
+    agent = Agent(TestModel(custom_output_text="One sentence. Another one. A third."), name="a")
+    policy = Policy(limits=[RateLimit(2000, per="365d", of="tokens")], most_output_tokens=500)
+    safe = harden(agent, policy, clock=FakeClock())
+    done = 0
+    with pytest.raises(RateLimited):
+        while done < 100:
+            async with safe.run_stream("hello", deps=None, principal=ALICE) as stream:
+                async for _ in stream.text():
+                    if leave:
+                        break
+            done += 1
+    assert done >= runs
+    assert done < 5 or not leave

@@ -284,7 +284,9 @@ class GuardCapability(AbstractCapability[Any]):
                     if not any(attempt.endswith(":ok") for attempt in run.attempts[attempts:]):
                         await reservation.release()
                     raise
-                await reservation.settle(used(response, priced=dollars))
+                # Of a stream that was left nobody knows what is billed: what was set aside for it stays spent.
+                if response.state == "complete":
+                    await reservation.settle(used(response, priced=dollars))
                 return response
         except RateLimited as refusal:
             self._tell(run, refusal)
