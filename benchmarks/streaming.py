@@ -21,10 +21,10 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 
 from seawall.defense import Policy, guards, harden
+from seawall.defense.dependency import Dependency
 from seawall.defense.endpoint import Endpoint
 from seawall.defense.limits import Caller
-from seawall.defense.load import Bulkhead, Gate
-from seawall.defense.resilience import Breaker, CircuitBreaker
+from seawall.defense.resilience import allow as no_end
 from seawall.defense.run_state import RunState, running
 from seawall.defense.streaming.text_hold import TextHold
 from seawall.foundation.clock import SYSTEM_CLOCK
@@ -140,14 +140,13 @@ async def main() -> None:
     ]
     model = Fixed("".join(sentences))
     chunks = len(model.pieces)
-    gate, breaker = Gate(Bulkhead()), Breaker(CircuitBreaker())
-    held = Endpoint(model, gate, breaker, call_timeout=30, clock=SYSTEM_CLOCK, rank=0)
+    held = Endpoint(model, Dependency("model fixed"), clock=SYSTEM_CLOCK)
 
     async def allow(said: str, *_: object) -> str:
         """Say yes."""
         return said
 
-    run = RunState("txn", Caller.of(WHO), EventBus(), vault, 0.0, 0.0, output_judge=allow)
+    run = RunState("txn", Caller.of(WHO), EventBus(), vault, no_end(None), 0.0, 0.0, output_judge=allow)
     agent = Agent(model, name="bare")
     safe = harden(agent, Policy(guards=[guards.pseudonymise()]))
 

@@ -23,11 +23,12 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
+from seawall.defense.dependency import Dependency, Protection
 from seawall.defense.endpoint import Endpoint
 from seawall.defense.guards import GuardBlocked
 from seawall.defense.limits import Caller
-from seawall.defense.load import Bulkhead, Gate
-from seawall.defense.resilience import Breaker, CircuitBreaker
+from seawall.defense.load import Bulkhead
+from seawall.defense.resilience import Retries, allow
 from seawall.defense.run_state import Channel, RunState
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.compliance.keyring import Keyring
@@ -197,22 +198,16 @@ def vault() -> Vault:
 
 
 def run_state(judge: RecordingJudge | None = None, kept: Vault | None = None) -> RunState:
-    return RunState("txn_1", Caller.of(ALICE), EventBus(), kept, 0.0, 0.0, output_judge=judge)
+    return RunState("txn_1", Caller.of(ALICE), EventBus(), kept, allow(None), 0.0, 0.0, output_judge=judge)
 
 
 def endpoint(
     model: Model,
     *,
     clock: Clock = SYSTEM_CLOCK,
-    breaker: Breaker | None = None,
-    gate: Gate | None = None,
-    call_timeout: float = 30,
+    timeout: str = "30s",
 ) -> Endpoint:
-    return Endpoint(
-        model,
-        gate or Gate(Bulkhead(concurrency=1, queue=0), clock),
-        breaker or Breaker(CircuitBreaker(), clock),
-        call_timeout=call_timeout,
-        clock=clock,
-        rank=0,
+    protection = Protection(
+        bulkhead=Bulkhead(concurrency=1, queue=0), timeout=timeout, retries=Retries(most=0)
     )
+    return Endpoint(model, Dependency("model primary", protection, clock=clock), clock=clock)

@@ -43,9 +43,10 @@ from seawall.agents import Block, marks
 from seawall.defense import GuardBlocked, Policy, guards, harden
 from seawall.defense.abuse import Abuse, MemoryTrust
 from seawall.defense.approval import PendingCall
-from seawall.defense.harden import Hardened
+from seawall.defense.hardened import Hardened
 from seawall.defense.heard import Prompt
 from seawall.defense.run_state import NotHardened
+from seawall.defense.stores import Stores
 from seawall.testing import MockProvider, say
 from tests.defense.shapes import ATTACK, MARK, Sieve, sourced, whole
 from tests.defense.streams import ALICE, ScriptedModel, Step, call, text
@@ -308,7 +309,7 @@ async def test_a_caller_does_not_answer_for_a_strangers_words(*, streamed: bool)
 
         trust.spend = spend  # type: ignore[method-assign]
         with pytest.raises(GuardBlocked):
-            await outcome(harden(agent, policy(), trust=trust), prompt, streamed=streamed)
+            await outcome(harden(agent, policy(), stores=Stores(trust=trust)), prompt, streamed=streamed)
         assert len(costs) == spent
 
 

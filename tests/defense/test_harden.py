@@ -31,6 +31,7 @@ from seawall.defense import (
     guards,
     harden,
 )
+from seawall.defense.degradation import Unavailable
 from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.errors import ConfigError, Rejected
 from seawall.foundation.events import (
@@ -250,12 +251,15 @@ async def test_without_a_fallback_the_refusal_says_when_to_come_back(seen: Seen)
     """An open breaker refuses at once, with the time until it may close."""
     policy = Policy(breaker=CircuitBreaker(minimum_calls=1, open_for="10s"))
     safe = harden(agent(failing), policy, events=seen.bus)
-    with pytest.raises(ModelServerError):
+    with pytest.raises(Unavailable) as failed:
         await safe.run("x", deps=None, principal=ALICE)
+    assert isinstance(failed.value.__cause__, ModelServerError)
     with pytest.raises(CircuitOpen) as refused:
         await safe.run("x", deps=None, principal=ALICE)
+    assert failed.value.retry_after == 10
     assert refused.value.retry_after is not None
     assert [row.outcome for row in seen.transactions()] == ["failed", "refused"]
+    assert [row.degradation for row in seen.transactions()] == ["refused", "refused"]
 
 
 async def test_a_full_bulkhead_refuses_and_leaks_nothing(seen: Seen) -> None:
@@ -300,8 +304,10 @@ async def test_a_hung_model_ends_at_its_time_limit_and_the_fallback_answers(seen
 async def test_every_model_failing_is_one_error_and_one_row(seen: Seen) -> None:
     """When all endpoints fail the caller gets all reasons, and the ledger its row."""
     policy = Policy(fallbacks=[FunctionModel(failing, model_name="spare")])
-    with pytest.raises(FallbackExceptionGroup):
+    with pytest.raises(Unavailable) as failed:
         await harden(agent(failing), policy, events=seen.bus).run("x", deps=None, principal=ALICE)
+    assert failed.value.came_to == (("model primary", "ModelServerError"),) * 2
+    assert isinstance(failed.value.__cause__, FallbackExceptionGroup)
     assert seen.transactions()[0].attempts == ("primary:ModelServerError", "spare:ModelServerError")
 
 

@@ -39,8 +39,7 @@ class Replica:
             policy,
             events=bus,
             keyring=KEYS,
-            counters=shared.counters,
-            trust=shared.trust,
+            stores=shared.stores,
         )
 
     async def ask(self, prompt: str = "hello", who: Principal = ALICE) -> None:
@@ -85,7 +84,8 @@ async def test_without_redis_each_goes_on_with_its_share(redis_server: RedisServ
         for _ in range(5):
             await replica.ask()
         health = replica.safe.health()
-        assert (health.limits_degraded, health.trust_degraded, health.ok) == (True, True, False)
+        assert {health.stores["store counters"], health.stores["store trust"]} == {"open"}
+        assert not health.ok
         with pytest.raises(RateLimited):
             await replica.ask()
         with pytest.raises(Distrusted):

@@ -21,7 +21,7 @@ from seawall.defense import (
     harden,
 )
 from seawall.defense.endpoint import Endpoint
-from seawall.defense.harden import Hardened
+from seawall.defense.hardened import Hardened
 from seawall.defense.hardened_stream import HardenedStream, StreamStillOpen
 from seawall.defense.run_state import NotHardened, RunState, current_run
 from seawall.foundation.events import Event, EventBus, TransactionFinished
@@ -213,8 +213,8 @@ async def test_whatever_happens_there_is_one_row_and_nothing_is_kept(
     assert (row.outcome, row.attempts) == (outcome, (f"primary:{attempt}",))
     assert (row.model, row.degradation) == ("" if steps[0] is forever else "primary", row.degradation)
     assert (model.entered, model.left) == (1, 1)
-    assert first(safe)._gate.stats().running == 0
-    assert first(safe)._breaker.snapshot().calls <= 1
+    assert first(safe).dependency.stats().running == 0
+    assert first(safe).dependency.circuit.snapshot().calls <= 1
     assert asyncio.all_tasks() == before
     # What was cut off has no final usage, so no price is made up for it.
     assert (row.cost_usd is None) or outcome == "ok"
@@ -307,7 +307,7 @@ async def test_a_slow_reader_does_not_make_a_model_slow() -> None:
         async with safe.run_stream("go", deps=None, principal=ALICE) as stream:
             async for _ in stream.text():
                 clock.advance(dragging)
-        assert first(safe)._breaker.state == state
+        assert first(safe).dependency.circuit.state == state
         assert stream.transaction.outcome == "ok"
 
 
@@ -316,7 +316,7 @@ async def test_a_stream_keeps_its_place_until_it_is_left() -> None:
     safe = hardened(ScriptedModel(MORE), Policy(bulkhead=Bulkhead(concurrency=1, queue=0)))
     async with safe.run_stream("go", deps=None, principal=ALICE) as stream:
         await reads(stream)
-        assert first(safe)._gate.stats().running in {0, 1}
+        assert first(safe).dependency.stats().running in {0, 1}
     async with safe.run_stream("go", deps=None, principal=ALICE) as stream:
         async for _ in stream.text():
             with pytest.raises(Exception, match="primary") as refused:
@@ -371,7 +371,7 @@ async def test_many_streams_at_once_do_not_mix_and_leave_nothing() -> None:
     assert outcomes == ["ok", "cancelled"] * 50
     assert len({row.id for row in rows.rows}) == 100
     assert (model.entered, model.left) == (100, 100)
-    assert first(safe)._gate.stats().running == 0
+    assert first(safe).dependency.stats().running == 0
     assert asyncio.all_tasks() == before
 
 

@@ -3,43 +3,59 @@
 from seawall.defense import guards
 from seawall.defense.abuse import Abuse, Distrusted, Ladder, MemoryTrust, Standing, Tenant, TrustStore
 from seawall.defense.approval import Approver, PendingCall
+from seawall.defense.chaos import Chaos, Fault
+from seawall.defense.degradation import Fallback, Unavailable
+from seawall.defense.dependency import Dependency, Protection
 from seawall.defense.guards import GuardBlocked, find_injection
-from seawall.defense.harden import Hardened, HardenedResult, harden
+from seawall.defense.harden import harden
+from seawall.defense.hardened import Hardened, HardenedResult
 from seawall.defense.hardened_stream import HardenedStream, StreamStillOpen
 from seawall.defense.health import Health
 from seawall.defense.limits import Caller, MemoryStore, RateLimit, RateLimited, SlidingWindow
 from seawall.defense.load import Bulkhead, Overloaded
 from seawall.defense.pipeline import Guarded
 from seawall.defense.policy import Policy
-from seawall.defense.resilience import CircuitBreaker, CircuitOpen
+from seawall.defense.resilience import CircuitBreaker, CircuitOpen, Hedge, OutOfTime, Retries, TimedOut
+from seawall.defense.stores import Stores
 
 __all__ = [
     "Abuse",
     "Approver",
     "Bulkhead",
     "Caller",
+    "Chaos",
     "CircuitBreaker",
     "CircuitOpen",
+    "Dependency",
     "Distrusted",
+    "Fallback",
+    "Fault",
     "GuardBlocked",
     "Guarded",
     "Hardened",
     "HardenedResult",
     "HardenedStream",
     "Health",
+    "Hedge",
     "Ladder",
     "MemoryStore",
     "MemoryTrust",
+    "OutOfTime",
     "Overloaded",
     "PendingCall",
     "Policy",
+    "Protection",
     "RateLimit",
     "RateLimited",
+    "Retries",
     "SlidingWindow",
     "Standing",
+    "Stores",
     "StreamStillOpen",
     "Tenant",
+    "TimedOut",
     "TrustStore",
+    "Unavailable",
     "find_injection",
     "guards",
     "harden",

@@ -3,34 +3,29 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from pydantic_ai import RunContext
-from pydantic_ai.exceptions import (
-    ContentFilterError,
-    ModelAPIError,
-    ModelRequestRejectedError,
-    ModelTimeoutError,
-)
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings, merge_model_settings
 
+from seawall.defense.chaos import Plan
+from seawall.defense.dependency import Admission, Dependency
 from seawall.defense.guards import GuardBlocked
-from seawall.defense.load import Gate, Overloaded, Refused
-from seawall.defense.resilience import Breaker, CircuitOpen, Outcome, Permit, Transition
 from seawall.defense.run_state import RunState, current_run
-from seawall.defense.streaming import Checkpoint, HeldStream, Terms, Upstream, judge_response
+from seawall.defense.streaming import Checkpoint, HeldStream, Terms, Upstream, as_text, judge_response
 from seawall.defense.wire import pseudonymise_messages, restore_response
 from seawall.foundation import events
 from seawall.foundation.clock import Clock
-from seawall.foundation.units import seconds
+from seawall.foundation.transaction import Degradation
 
 
 class Endpoint(WrapperModel):
-    """One model behind its bulkhead, its breaker, a time limit a call, and the run's pseudonyms.
+    """One model as a dependency, with the run's pseudonyms; `level` is what its answers are worth.
 
     Refusals are errors that `FallbackModel` moves on from. What the model gets is a copy of the messages with
     personal data replaced by tokens; what comes back is judged with the tokens in it, then has them restored.
@@ -39,20 +34,12 @@ class Endpoint(WrapperModel):
     """
 
     def __init__(
-        self, wrapped: Model, gate: Gate, breaker: Breaker, *, call_timeout: float, clock: Clock, rank: int
+        self, wrapped: Model, dependency: Dependency, *, clock: Clock, level: Degradation = "full"
     ) -> None:
         super().__init__(wrapped)
-        self._gate = gate
-        self._breaker = breaker
-        self._call_timeout = call_timeout
-        self._slow_call = seconds(breaker.config.slow_call)
+        self.dependency = dependency
         self._clock = clock
-        self._rank = rank
-
-    @property
-    def breaker(self) -> Breaker:
-        """The breaker of this model, to look at, isolate or reset."""
-        return self._breaker
+        self._level: Degradation = level
 
     async def request(
         self,
@@ -60,10 +47,12 @@ class Endpoint(WrapperModel):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        """Ask the model; Overloaded or CircuitOpen where the call is not even made."""
+        """Ask the model; Overloaded, CircuitOpen or OutOfTime where the call is not even made."""
         run = current_run()
-        async with self._admitted(run) as permit:
-            response = await self._call(run, permit, messages, model_settings, model_request_parameters)
+        wire = messages if run.vault is None else self._tokenised(run, messages)
+        ask = partial(self._ask, run, wire, _without_retries(model_settings), model_request_parameters)
+        response = await self.dependency.call(ask, idempotent=True, trail=run, garble=_garbled)
+        self._answered(run)
         # Its place is free again: judging may take longer than answering, and needs no model.
         text_is_json = self._text_is_json(model_request_parameters)
         refuse = partial(_refuse_unreadable, run)
@@ -81,85 +70,63 @@ class Endpoint(WrapperModel):
         model_request_parameters: ModelRequestParameters,
         run_context: RunContext[Any] | None = None,
     ) -> AsyncGenerator[StreamedResponse]:
-        """Open the model's stream, held back; Overloaded or CircuitOpen where the call is not even made."""
+        """Open the model's stream, held back; Overloaded, CircuitOpen or OutOfTime where the call is not even made."""
         run = current_run()
-        async with self._admitted(run) as permit:
-            wire = messages if run.vault is None else self._tokenised(run, messages)
-            checkpoint = Checkpoint(run.judge_output)
-            terms = Terms(
-                checkpoint,
-                partial(_refuse_unreadable, run),
-                run.vault,
-                text_is_json=self._text_is_json(model_request_parameters),
-            )
-            upstream = Upstream(self.model_name, self._call_timeout, self._clock)
-            opening = self.wrapped.request_stream(
-                wire, _without_retries(model_settings), model_request_parameters, run_context
-            )
-            try:
-                async with upstream.opened(opening) as inner:
-                    stream = HeldStream(inner, upstream, terms)
-                    try:
-                        yield stream
-                    finally:
-                        await stream.aclose()
-                        run.note_answer(stream.get())
-            finally:
-                self._account(run, permit, upstream, checkpoint)
+        wire = messages if run.vault is None else self._tokenised(run, messages)
+        terms = Terms(
+            Checkpoint(run.judge_output),
+            partial(_refuse_unreadable, run),
+            run.vault,
+            text_is_json=self._text_is_json(model_request_parameters),
+        )
+
+        def asking() -> Any:
+            settings = _without_retries(model_settings)
+            return self.wrapped.request_stream(wire, settings, model_request_parameters, run_context)
+
+        async with self.dependency.opened(partial(self._stream, run, terms, asking), trail=run) as stream:
+            yield stream
 
     @asynccontextmanager
-    async def _admitted(self, run: RunState) -> AsyncGenerator[Permit]:
-        """Hold a place in the bulkhead, with leave of the breaker."""
-        started = self._clock.monotonic()
-        slot = await self._gate.acquire()
-        run.queue_seconds += self._clock.monotonic() - started
-        if isinstance(slot, Refused):
-            self._refused(run, "bulkhead", slot.retry_after)
-            raise Overloaded(self.model_name, slot)
-        with slot:
-            permit = self._breaker.allow()
-            if not isinstance(permit, Permit):
-                self._refused(run, "breaker", permit.retry_after)
-                raise CircuitOpen(self.model_name, permit)
-            self._tell(run, permit.transition)
-            try:
-                yield permit
-            finally:
-                # Does nothing where the call was reported on, as every call is; a probe must never be lost.
-                permit.release()
+    async def _stream(
+        self, run: RunState, terms: Terms, asking: Any, admission: Admission
+    ) -> AsyncGenerator[StreamedResponse]:
+        checkpoint = Checkpoint(run.judge_output)
+        upstream = Upstream(self.model_name, admission.seconds, self._clock)
+        admission.when_given_up(upstream.give_up)
+        try:
+            async with upstream.opened(asking(), admission.plan) as inner:
+                stream = HeldStream(inner, upstream, replace(terms, checkpoint=checkpoint))
+                # From here on its reader sets the pace.
+                admission.unwatched()
+                try:
+                    yield stream
+                finally:
+                    await stream.aclose()
+                    run.note_answer(stream.get())
+        finally:
+            self._account(run, admission, upstream, checkpoint)
 
-    async def _call(
+    async def _ask(
         self,
         run: RunState,
-        permit: Permit,
-        messages: list[ModelMessage],
-        settings: ModelSettings | None,
+        wire: list[ModelMessage],
+        settings: ModelSettings,
         parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        wire = messages if run.vault is None else self._tokenised(run, messages)
         started = self._clock.monotonic()
         try:
-            async with asyncio.timeout(self._call_timeout):
-                response = await self.wrapped.request(wire, _without_retries(settings), parameters)
-        except TimeoutError as error:
-            # It may be billed all the same, and nobody will say how much.
+            return await self.wrapped.request(wire, settings, parameters)
+        except asyncio.CancelledError:
+            # Given up, for its time or for a quicker one: it may be billed all the same, and nobody will say how much.
             run.unpriced = True
-            self._failed(run, permit, error, self._clock.monotonic() - started)
-            raise ModelTimeoutError(
-                self.model_name,
-                f"no answer within {self._call_timeout:g} s; the next model is tried, if there is one",
-            ) from error
-        except BaseException as error:
-            run.unpriced |= isinstance(error, asyncio.CancelledError)
-            self._failed(run, permit, error, self._clock.monotonic() - started)
             raise
         finally:
             run.model_seconds += self._clock.monotonic() - started
-        self._record(run, permit, "success", "ok")
-        self._answered(run)
-        return response
 
-    def _account(self, run: RunState, permit: Permit, upstream: Upstream, checkpoint: Checkpoint) -> None:
+    def _account(
+        self, run: RunState, admission: Admission, upstream: Upstream, checkpoint: Checkpoint
+    ) -> None:
         """Report on a stream that is over, however it came to that."""
         run.model_seconds += upstream.waited
         if upstream.ended or checkpoint.asked:
@@ -167,31 +134,17 @@ class Endpoint(WrapperModel):
         # Usage comes at the end; what was cut off before is billed all the same.
         run.unpriced |= not upstream.ended and (upstream.heard or _gave_up(upstream.failure))
         # Only the model's own time may count against it, not that of a reader who reads slowly.
-        permit.started = self._clock.monotonic() - upstream.waited
+        admission.permit.started = self._clock.monotonic() - upstream.waited
         if upstream.ended:
-            self._record(run, permit, "success", "ok")
+            admission.report("success", "ok")
         elif upstream.failure is not None:
-            self._failed(run, permit, upstream.failure, upstream.last_wait)
+            admission.report_error(upstream.failure, upstream.last_wait)
         else:
-            self._record(run, permit, "ignored", "blocked" if checkpoint.refused else "abandoned")
-
-    def _failed(self, run: RunState, permit: Permit, error: BaseException, waited: float) -> None:
-        """Report on a call that failed; `waited` is seconds of the wait that the error ended."""
-        if isinstance(error, TimeoutError):
-            self._record(run, permit, "failure", "timeout")
-        elif isinstance(error, ModelRequestRejectedError | ContentFilterError):
-            # The request was at fault, not the endpoint.
-            self._record(run, permit, "ignored", type(error).__name__)
-        elif isinstance(error, asyncio.CancelledError):
-            # Whoever cancelled may have run out of patience with this endpoint: slow enough, it counts as its failure.
-            slow = waited >= self._slow_call
-            self._record(run, permit, "failure" if slow else "ignored", "cancelled")
-        else:
-            self._record(run, permit, "failure", type(error).__name__, _retry_after(error))
+            admission.report("ignored", "blocked" if checkpoint.refused else "abandoned")
 
     def _answered(self, run: RunState) -> None:
         run.answered_by = self.model_name
-        run.fell_back = self._rank > 0
+        run.level = self._level
 
     def _text_is_json(self, parameters: ModelRequestParameters) -> bool:
         mode = parameters.output_mode
@@ -205,22 +158,6 @@ class Endpoint(WrapperModel):
         wire = pseudonymise_messages(messages, run.vault)
         run.guard_seconds += self._clock.monotonic() - started
         return wire
-
-    def _record(
-        self, run: RunState, permit: Permit, outcome: Outcome, attempt: str, retry_after: float | None = None
-    ) -> None:
-        run.attempts.append(f"{self.model_name}:{attempt}")
-        self._tell(run, self._breaker.record(permit, outcome, retry_after=retry_after))
-
-    def _tell(self, run: RunState, changed: Transition | None) -> None:
-        if changed is not None:
-            run.events.publish(
-                events.BreakerChanged(self.model_name, changed.before, changed.after, changed.why)
-            )
-
-    def _refused(self, run: RunState, by: str, retry_after: float | None) -> None:
-        run.attempts.append(f"{self.model_name}:{by}")
-        run.events.publish(events.Refused(run.id, run.caller.tenant, by, retry_after))
 
 
 def _refuse_unreadable(run: RunState) -> None:
@@ -241,5 +178,14 @@ def _without_retries(settings: ModelSettings | None) -> ModelSettings:
     return merge_model_settings(settings, ModelSettings(max_retries=0)) or ModelSettings()
 
 
-def _retry_after(error: BaseException) -> float | None:
-    return error.retry_after if isinstance(error, ModelAPIError) else None
+def _garbled(plan: Plan, response: ModelResponse) -> ModelResponse:
+    """Break what a model says as an injected fault wants it."""
+    parts = [
+        replace(part, content=plan.garble(part.content))
+        if isinstance(part, TextPart)
+        else replace(part, args=plan.garble(as_text(part.args)))
+        if isinstance(part, ToolCallPart)
+        else part
+        for part in response.parts
+    ]
+    return replace(response, parts=parts)

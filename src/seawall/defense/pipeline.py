@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, cast
 
 from seawall.defense.guards.guard import (
@@ -226,7 +227,6 @@ class _Post:
         "_guard",
         "_now",
         "_open",
-        "_told",
         "breaker",
         "cacheable",
         "name",
@@ -240,9 +240,10 @@ class _Post:
         self._budget = None if budget is None else seconds(cast("Period", budget))
         self._open = terms.on_failure == "open"
         self._now = clock.monotonic
-        self._told = told
-        self.breaker = Breaker(terms.breaker, clock)
         self.name = guard.name
+        self.breaker = Breaker(terms.breaker, clock)
+        if told is not None:
+            self.breaker.listen(partial(told, self.name))
         self.cacheable = _own(guard, "cacheable") is True
         self.spends = _own(guard, "spends") is True
         self.zone = cast("tuple[float, float] | None", _own(guard, "ask_between"))
@@ -254,7 +255,6 @@ class _Post:
         permit = self.breaker.allow()
         if not isinstance(permit, Permit):
             return self._failed(GUARD_UNAVAILABLE)
-        self._tell(permit.transition)
         try:
             answer = cast("object", self._guard(value))
         except CannotJudge as error:
@@ -279,7 +279,7 @@ class _Post:
         if allowed is None:
             allowed = _SYNC_FLOOR + _SYNC_SLACK * self._guard.cost * len(value.text) / 1e6
         slow = self._now() - permit.started > allowed
-        self._record(permit, "failure" if slow else "success" if said[1] else "ignored")
+        self.breaker.record(permit, "failure" if slow else "success" if said[1] else "ignored")
         return said
 
     async def _wait(self, permit: Permit, answer: Awaitable[object], value: GuardInput) -> "_Said":
@@ -293,7 +293,7 @@ class _Post:
                 report = "ignored"
                 raise asyncio.CancelledError
         finally:
-            self._record(permit, report)
+            self.breaker.record(permit, report)
         return said
 
     async def _in_budget(self, answer: Awaitable[object], value: GuardInput) -> "tuple[_Said, Report]":
@@ -326,13 +326,6 @@ class _Post:
         else:
             said = Verdict(outcome="block", guard=self.name, reason_code=code, score=1.0, spent=spent)
         return said, False
-
-    def _record(self, permit: Permit, report: Report) -> None:
-        self._tell(self.breaker.record(permit, report))
-
-    def _tell(self, changed: Transition | None) -> None:
-        if changed is not None and self._told is not None:
-            self._told(self.name, changed)
 
 
 _Said = tuple[Verdict, bool]

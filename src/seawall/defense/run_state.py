@@ -14,10 +14,11 @@ from pydantic_ai.usage import RunUsage
 from seawall.defense.guards import NOTHING_SPENT, Spent
 from seawall.defense.heard import Heard, Words, is_untrusted, told
 from seawall.defense.limits import Caller
+from seawall.defense.resilience import Allowance, spending
 from seawall.foundation.compliance.pseudonyms import Vault
 from seawall.foundation.errors import SeawallError
-from seawall.foundation.events import EventBus
-from seawall.foundation.transaction import Degradation, Outcome
+from seawall.foundation.events import EventBus, Refused
+from seawall.foundation.transaction import Degradation, Outcome, worse
 
 Channel = Literal["text", "tool_call", "thinking", "returned"]
 OutputJudge = Callable[[str, str, Channel], Awaitable[str]]
@@ -25,8 +26,9 @@ OutputJudge = Callable[[str, str, Channel], Awaitable[str]]
 
 @dataclass(slots=True)
 class RunState:
-    """Collects one run's times, verdicts and attempts; becomes its ledger row.
+    """Collects one run's times, verdicts and attempts, as the `Trail` of all that it depends on; becomes its ledger row.
 
+    `level` is how much less than asked for answered it, `missing` what it went on without, by the dependency's name.
     `started_at` is seconds since the epoch, `started` monotonic seconds. `tainted` says that the run has read
     untrusted text; `offence` is the caller's own passage that a guard refused, "" where there is none; `hidden` are the
     instructions that nobody but the model is to read. `words` are its caller's, `known` what was judged and may
@@ -37,6 +39,7 @@ class RunState:
     caller: Caller
     events: EventBus
     vault: Vault | None
+    allowance: Allowance
     started_at: float
     started: float
     tokens_without_retrieval: int = 0
@@ -49,7 +52,8 @@ class RunState:
     verdicts: list[str] = field(default_factory=list[str])
     attempts: list[str] = field(default_factory=list[str])
     answered_by: str = ""
-    fell_back: bool = False
+    level: Degradation = "full"
+    missing: list[str] = field(default_factory=list[str])
     unpriced: bool = False
     spent_on_guards: Spent = NOTHING_SPENT
     tainted: bool = False
@@ -90,9 +94,30 @@ class RunState:
     @property
     def degradation(self) -> Degradation:
         """How much less than asked for the caller got."""
-        if self.outcome in {"refused", "blocked"}:
+        if self.outcome not in {"ok", "cancelled"}:
             return "refused"
-        return "fallback" if self.fell_back else "full"
+        return worse(self.level, "partial") if self.missing else self.level
+
+    def queued(self, seconds: float) -> None:
+        """Add to the time spent waiting for a place."""
+        self.queue_seconds += seconds
+
+    def tried(self, dependency: str, outcome: str) -> None:
+        """Keep what an attempt came to; of other things than models only what went wrong, since the calls are many."""
+        kind, _, name = dependency.partition(" ")
+        if kind == "model" and name:
+            self.attempts.append(f"{name}:{outcome}")
+        elif outcome != "ok":
+            self.attempts.append(f"{dependency}:{outcome}")
+
+    def held_back(self, by: str, retry_after: float | None) -> None:
+        """Tell that an attempt was not made."""
+        self.events.publish(Refused(self.id, self.caller.tenant, by, retry_after))
+
+    def go_without(self, dependency: str) -> None:
+        """Note that the answer has to do without a dependency."""
+        if dependency not in self.missing:
+            self.missing.append(dependency)
 
     def note_verdict(self, code: str) -> None:
         """Keep a guard's verdict once; there are few guards, so few verdicts."""
@@ -117,7 +142,8 @@ def running(run: RunState) -> Generator[None]:
     """Make `run` the run of the current task while the block lasts, then put back whichever it was before."""
     before = _current.set(run)
     try:
-        yield
+        with spending(run.allowance):
+            yield
     finally:
         _current.reset(before)
 

@@ -8,6 +8,7 @@ from typing import Self
 from seawall.defense.abuse import Abuse
 from seawall.defense.abuse.shared import RedisTrust
 from seawall.defense.limits.redis_store import OnStoreError, RedisStore
+from seawall.defense.stores import Stores
 from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.errors import ConfigError, StoreError
 from seawall.foundation.events import EventBus
@@ -21,9 +22,9 @@ return owner
 """)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SharedStores:
-    """Stores for `harden(..., counters=..., trust=...)`, over one connection pool; close them with `async with`.
+    """Stores for `harden(..., stores=shared.stores)`, over one connection pool; close them with `async with`.
 
     For use from one event loop.
     """
@@ -32,6 +33,11 @@ class SharedStores:
     trust: RedisTrust
     scripts: RedisScripts
     key: str
+
+    @property
+    def stores(self) -> Stores:
+        """What a hardened agent is given of it."""
+        return Stores(counters=self.counters, trust=self.trust)
 
     async def __aenter__(self) -> Self:
         """See that this Redis counts under the same master key; ConfigError if not, nothing if it gives no answer."""
@@ -74,4 +80,4 @@ def open_shared(
         events=events,
     )
     trust = RedisTrust(abuse or Abuse(), scripts, secret=keyring.key("trust"), events=events)
-    return SharedStores(counters, trust, scripts, keyring.fingerprint())
+    return SharedStores(counters=counters, trust=trust, scripts=scripts, key=keyring.fingerprint())

@@ -9,6 +9,7 @@ from pydantic_ai.exceptions import ModelTimeoutError
 from pydantic_ai.messages import ModelResponseStreamEvent
 from pydantic_ai.models import StreamedResponse
 
+from seawall.defense.chaos import Plan
 from seawall.foundation.clock import Clock
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ class Upstream:
         self._patience = patience
         self._clock = clock
         self._events: AsyncIterator[ModelResponseStreamEvent] | None = None
+        self._limit: asyncio.Timeout | None = None
         self.heard = False
         self.ended = False
         self.failure: BaseException | None = None
@@ -35,15 +37,22 @@ class Upstream:
 
     @asynccontextmanager
     async def opened(
-        self, opening: AbstractAsyncContextManager[StreamedResponse]
+        self, opening: AbstractAsyncContextManager[StreamedResponse], plan: Plan | None = None
     ) -> AsyncGenerator[StreamedResponse]:
-        """Open the stream, and leave it whatever happens."""
+        """Open the stream, and leave it whatever happens; `plan` is a fault to inject into it."""
         async with AsyncExitStack() as stack:
+            if plan is not None:
+                await self._wait(plan.before())
             stream = await self._wait(stack.enter_async_context(opening))
             # Its own iteration: it guards against cancellation and keeps the deadlines set on it.
-            self._events = aiter(stream)
+            self._events = aiter(stream) if plan is None else plan.truncated(aiter(stream))
             stack.push_async_callback(self._close)
             yield stream
+
+    def give_up(self) -> None:
+        """End the wait for the model now, as if patience had run out."""
+        if self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     async def next(self) -> ModelResponseStreamEvent | None:
         """Return the next event, None at the end."""
@@ -60,7 +69,7 @@ class Upstream:
         started = self._clock.monotonic()
         patience = self._patience if self.heard else self._patience - self.waited
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(patience) as self._limit:
                 return await awaited
         except (StopAsyncIteration, GeneratorExit):
             raise
@@ -75,6 +84,7 @@ class Upstream:
             self.failure = error
             raise
         finally:
+            self._limit = None
             self.last_wait = self._clock.monotonic() - started
             self.waited += self.last_wait
 

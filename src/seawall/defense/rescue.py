@@ -1,0 +1,66 @@
+"""The last rungs: what a caller gets when no model could answer."""
+
+from typing import Any, Generic, TypeVar
+
+from pydantic_ai.exceptions import FallbackExceptionGroup, ModelAPIError, RunTimedOut
+from pydantic_ai.messages import ModelMessagesTypeAdapter
+
+from seawall.defense.answers import Answer, Answers
+from seawall.defense.asked import Asked
+from seawall.defense.degradation import Unavailable, nothing_answered
+from seawall.defense.policy import Policy
+from seawall.defense.run_state import RunState
+from seawall.foundation.clock import Clock
+from seawall.foundation.errors import Rejected
+from seawall.foundation.units import seconds
+
+OutputT = TypeVar("OutputT")
+
+# What may come out of an agent's run because nothing could answer it; everything else is raised as it is.
+NO_MODEL = (FallbackExceptionGroup, ModelAPIError, Rejected, ConnectionError, RunTimedOut)
+
+
+class Rescue(Generic[OutputT]):
+    """Known answer, partial answer, honest refusal: in this order, as the policy has them."""
+
+    def __init__(self, policy: Policy, secret: bytes, clock: Clock) -> None:
+        keep = policy.stale_if_error
+        self._answers = None if keep is None else Answers[OutputT](seconds(keep), secret, clock)
+        self._partial = policy.partial
+        self._rest = seconds(policy.breaker.open_for)
+
+    def keep(self, run: RunState, asked: Asked, answer: Answer[OutputT]) -> None:
+        """Remember a whole answer; none for which a tool was called, for it may have done something."""
+        whole = run.level == "full" and not run.missing and not run.usage.tool_calls
+        if self._answers is not None and whole and asked.approvals is None:
+            self._answers.keep(self._answers.key(run.caller, _question(asked)), answer)
+
+    def instead(self, run: RunState, asked: Asked, error: BaseException) -> Answer[OutputT]:
+        """Return what there is instead of an answer, or raise the refusal that says so; any other error as it is."""
+        timed_out = isinstance(error, RunTimedOut)
+        if not isinstance(error, Exception) or not (timed_out or nothing_answered(error)):
+            raise error
+        known = self._known(run, asked)
+        if known is not None:
+            run.level, run.answered_by = "cached", known.model
+            return known
+        refusal = Unavailable.of(error, self._rest)
+        part: Any = None if self._partial is None else self._partial(refusal)
+        if part is not None:
+            run.level = "partial"
+            for dependency, _ in refusal.came_to:
+                run.go_without(dependency)
+            return Answer(part, [], "")
+        if timed_out or isinstance(error, Rejected):
+            raise error
+        raise refusal from error
+
+    def _known(self, run: RunState, asked: Asked) -> Answer[OutputT] | None:
+        if self._answers is None or asked.approvals is not None or run.usage.tool_calls:
+            return None
+        return self._answers.find(self._answers.key(run.caller, _question(asked)))
+
+
+def _question(asked: Asked) -> str:
+    """Say what was asked; not for reading."""
+    return repr(asked.prompt) + ModelMessagesTypeAdapter.dump_json(list(asked.history)).decode()
