@@ -1,23 +1,29 @@
 """The ledger: one row a transaction, written in groups, off the request path."""
 
+import logging
+import random
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.errors import StoreError
-from seawall.foundation.events import Event, TransactionFinished
+from seawall.foundation.events import Event, EventBus, StoreChanged, TransactionFinished
 from seawall.foundation.storage.sqlite import open_sqlite
 from seawall.foundation.transaction import Transaction
 
-_LIST_FIELDS = ("verdicts", "attempts")
+_LIST_FIELDS = ("missing", "verdicts", "attempts")
+_SHORTEST_REST = 0.1
+_LONGEST_REST = 30.0
+_log = logging.getLogger("seawall.ledger")
 _metadata = sa.MetaData()
 _ledger = sa.Table(
     "ledger",
@@ -38,6 +44,8 @@ _ledger = sa.Table(
     # Text, not float: dollars are decimals, and null says that the price is unknown.
     sa.Column("cost_usd", sa.String, nullable=True),
     sa.Column("degradation", sa.String, nullable=False),
+    # With a default, so that it can be added to a ledger of the time before there was one.
+    sa.Column("missing", sa.JSON, nullable=False, server_default="[]"),
     sa.Column("verdicts", sa.JSON, nullable=False),
     sa.Column("attempts", sa.JSON, nullable=False),
     sa.Column("detail", sa.String, nullable=False),
@@ -49,25 +57,40 @@ class Ledger:
 
     Rows are committed in groups (at most `group_seconds` apart), because one commit costs one fsync however
     many rows it holds; so a power cut can lose the rows of the last group, and nothing else. Appending never
-    touches the disk. The buffer holds at most `capacity` rows: when the disk has fallen that far behind,
-    appending raises StoreError rather than forget silently.
+    touches the disk. A row that is appended twice, by the same id, is there once.
+
+    While the file cannot be written (full, locked, gone) rows are kept and tried again, after 0.1 s at first and 30 s at
+    most: `state` is `open` until a write succeeds, and `events` hear of both changes. The buffer holds at most
+    `capacity` rows: when the disk has fallen that far behind, appending raises StoreError rather than forget silently.
     """
 
     def __init__(
-        self, path: Path, *, clock: Clock = SYSTEM_CLOCK, group_seconds: float = 0.05, capacity: int = 50_000
+        self,
+        path: Path,
+        *,
+        events: EventBus | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        group_seconds: float = 0.05,
+        capacity: int = 50_000,
     ) -> None:
         self._engine = open_sqlite(path)
-        _metadata.create_all(self._engine)
+        _prepare(self._engine)
+        self._events = events or EventBus()
         self._clock = clock
         self._group_seconds = group_seconds
         self._capacity = capacity
         self._waiting: deque[Transaction] = deque()
         self._work = threading.Condition()
         self._closing = False
-        self._writing = False
+        self._writing = 0
         self._error: str | None = None
         self._writer = threading.Thread(target=self._write_groups, name="seawall-ledger", daemon=True)
         self._writer.start()
+
+    @property
+    def state(self) -> Literal["closed", "open"]:
+        """`closed` while rows reach the disk, `open` from a failed write to the next that succeeds."""
+        return "closed" if self._error is None else "open"
 
     def __call__(self, event: Event) -> None:
         """Take a finished transaction off the event stream; every other event is none of the ledger's business."""
@@ -75,31 +98,36 @@ class Ledger:
             self.append(event.transaction)
 
     def append(self, transaction: Transaction) -> None:
-        """Queue a row; StoreError if the writer has failed or is `capacity` rows behind."""
+        """Queue a row; StoreError if the disk is `capacity` rows behind."""
         with self._work:
-            if self._error is not None:
-                raise StoreError(f"the ledger can no longer write: {self._error}; free the disk and restart")
-            if len(self._waiting) >= self._capacity:
+            if len(self._waiting) + self._writing >= self._capacity:
+                why = "" if self._error is None else f" ({self._error})"
                 raise StoreError(
-                    f"the ledger is {self._capacity} rows behind its disk; refusing to forget one"
+                    f"the ledger is {self._capacity} rows behind its disk{why}; refusing to forget one: free the disk"
                 )
             self._waiting.append(transaction)
             self._work.notify_all()
 
     def flush(self) -> None:
-        """Return when every row appended so far is on disk; StoreError if that cannot be."""
+        """Return when every row appended so far is on disk; StoreError where a write fails meanwhile."""
         with self._work:
             self._work.wait_for(lambda: self._error is not None or not (self._waiting or self._writing))
             if self._error is not None:
-                raise StoreError(f"the ledger could not be written: {self._error}; free the disk and restart")
+                raise StoreError(
+                    f"the ledger could not be written: {self._error}; its rows are kept, and tried again"
+                )
 
     def close(self) -> None:
-        """Write what is waiting and let go of the file."""
+        """Write what is waiting and let go of the file; StoreError where rows are lost, as they cannot be written."""
         with self._work:
             self._closing = True
             self._work.notify_all()
         self._writer.join()
         self._engine.dispose()
+        if self._waiting:
+            raise StoreError(
+                f"{len(self._waiting)} ledger rows are lost: the file could not be written ({self._error})"
+            )
 
     def rows(self) -> Iterator[Transaction]:
         """Every transaction that has not expired, oldest first."""
@@ -115,34 +143,61 @@ class Ledger:
         return done.rowcount
 
     def _write_groups(self) -> None:
+        rest = 0.0
         while True:
             with self._work:
                 self._work.wait_for(lambda: self._waiting or self._closing)
+                if rest and not self._closing:
+                    self._work.wait_for(lambda: self._closing, timeout=rest * random.uniform(0.5, 1))  # noqa: S311
                 if not self._waiting:
                     return
                 closing = self._closing
-            if not closing:
+            if not closing and not rest:
                 # Gathering a little longer turns many fsyncs into one.
                 time.sleep(self._group_seconds)
-            with self._work:
-                group = list(self._waiting)
-                self._waiting.clear()
-                self._writing = True
-            error = self._write(group)
-            with self._work:
-                self._writing = False
-                self._error = error
-                self._work.notify_all()
-            if error is not None:
+            error = self._write_group()
+            rest = 0.0 if error is None else min(max(2 * rest, _SHORTEST_REST), _LONGEST_REST)
+            if error is not None and closing:
                 return
+
+    def _write_group(self) -> str | None:
+        with self._work:
+            group = list(self._waiting)
+            self._waiting.clear()
+            self._writing = len(group)
+        error = self._write(group)
+        with self._work:
+            changed = (error is None) != (self._error is None)
+            self._writing = 0
+            self._error = error
+            if error is not None:
+                self._waiting.extendleft(reversed(group))
+            self._work.notify_all()
+        if changed:
+            healthy = error is None
+            _log.log(
+                logging.INFO if healthy else logging.ERROR, "ledger: %s", error or "rows reach the disk again"
+            )
+            self._events.publish(StoreChanged("ledger", healthy, error or "a write succeeded"))
+        return error
 
     def _write(self, group: list[Transaction]) -> str | None:
         try:
             with self._engine.begin() as connection:
-                connection.execute(sa.insert(_ledger), [_to_row(transaction) for transaction in group])
+                rows = [_to_row(transaction) for transaction in group]
+                connection.execute(insert(_ledger).on_conflict_do_nothing(index_elements=["id"]), rows)
         except SQLAlchemyError as error:
             return type(error).__name__
         return None
+
+
+def _prepare(engine: sa.Engine) -> None:
+    """Create the table, or add to one of an earlier version what it lacks."""
+    _metadata.create_all(engine)
+    known = {column["name"] for column in sa.inspect(engine).get_columns("ledger")}
+    if "missing" not in known:
+        with engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE ledger ADD COLUMN missing JSON NOT NULL DEFAULT '[]'"))
 
 
 def _to_row(transaction: Transaction) -> dict[str, Any]:
