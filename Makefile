@@ -34,8 +34,9 @@ fix: .venv/dev ## Format, and mend what can be mended by a machine
 docs-check: .venv/dev ## Run every Python block of the documentation
 	$(BIN)/pytest -q scripts/check_docs.py
 
-chaos: .venv/dev ## Kill a review three times and see that nothing is lost (short form)
+chaos: .venv/dev ## Kill a review, break models and stores, and see that all holds (short form)
 	$(BIN)/python -m chaos.driver --contracts 60 --kills 3
+	$(BIN)/python -m chaos.resilience
 
 lock: .venv/dev ## Work out the locked dependencies anew
 	scripts/lock requirements

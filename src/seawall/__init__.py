@@ -37,6 +37,7 @@ from seawall.defense import (
     Unavailable,
     guards,
     harden,
+    subagent,
 )
 from seawall.edge.local import local_principal, open_keyring
 from seawall.foundation.compliance.keyring import Keyring
@@ -121,6 +122,7 @@ __all__ = [
     "open_keyring",
     "open_shared",
     "run_batch",
+    "subagent",
 ]
 
 

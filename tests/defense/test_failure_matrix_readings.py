@@ -133,14 +133,3 @@ async def test_the_wait_that_was_asked_for_arrives_in_seconds(ask: Client, kind:
     fault = await read(ask, kind)
     assert fault.retry_after is not None
     assert SECONDS - 10 < fault.retry_after <= SECONDS
-
-
-@pytest.mark.parametrize("kind", READ)
-async def test_only_what_never_arrived_is_called_untouched(kind: Breakage) -> None:
-    """A request that a server has read may have been acted on, unless its answer says that it was turned away."""
-    async with Broken(kind) as server:
-        with pytest.raises(Exception) as raised:  # noqa: PT011  as above
-            await plain(server)
-        fault = read_fault(raised.value)
-        turned_away = fault.kind in {"rate_limited", "rejected", "authentication"}
-        assert fault.untouched is (turned_away or (server.requests == 0 and fault.kind != "reset"))

@@ -125,7 +125,6 @@ async def test_a_store_that_answers_with_an_error(answer: bytes) -> None:
             assert await decided(scripts, mode) == (lets_through, True)
 
 
-@pytest.mark.xfail(reason="errors of parsing what Redis said are let out as they are")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("answer", NONSENSE, ids=lambda answer: answer[:8].decode().strip())
 async def test_a_store_that_answers_nonsense(answer: bytes, mode: OnStoreError) -> None:

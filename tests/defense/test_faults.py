@@ -260,18 +260,6 @@ def test_the_wait_that_was_asked_for_is_read_in_seconds(error: BaseException, wa
     assert read_fault(error, clock=FakeClock(time=100)).retry_after == waits
 
 
-@pytest.mark.parametrize("error", [http(503), ConnectionResetError(), TimeoutError(), wrong_json()])
-def test_what_may_have_been_acted_on_is_not_called_untouched(error: BaseException) -> None:
-    """A request that went out may have been acted on: what must not happen twice is not for another try."""
-    assert not read_fault(error).untouched
-
-
-@pytest.mark.parametrize("error", [unreachable(), http(429), socket.gaierror(), httpx2.ConnectTimeout("")])
-def test_what_never_arrived_was_not_acted_on(error: BaseException) -> None:
-    """Whatever failed before the request went out, or was turned away at the door, did nothing."""
-    assert read_fault(error).untouched
-
-
 def test_a_ring_of_causes_comes_to_an_end() -> None:
     """Two errors that name each other as their cause are read as if once."""
     first, second = RuntimeError(), KeyError()

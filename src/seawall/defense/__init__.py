@@ -17,6 +17,7 @@ from seawall.defense.pipeline import Guarded
 from seawall.defense.policy import Policy
 from seawall.defense.resilience import CircuitBreaker, CircuitOpen, Hedge, OutOfTime, Retries, TimedOut
 from seawall.defense.stores import Stores
+from seawall.defense.subagent import subagent
 
 __all__ = [
     "Abuse",
@@ -59,4 +60,5 @@ __all__ = [
     "find_injection",
     "guards",
     "harden",
+    "subagent",
 ]

@@ -17,6 +17,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestContext
 from pydantic_ai.settings import ModelSettings, merge_model_settings
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolDefinition, ToolDenied
+from pydantic_ai.toolsets import AbstractToolset
 
 from seawall.agents import describes_itself, effects_of, result_is_trusted
 from seawall.defense.approval import Approver, PendingCall
@@ -35,6 +36,7 @@ from seawall.defense.guards import (
 from seawall.defense.heard import Heard, heard, hidden_texts, told
 from seawall.defense.limits import RateLimited, Spend
 from seawall.defense.meter import Meter
+from seawall.defense.mounts import Mounts
 from seawall.defense.pipeline import Pipeline
 from seawall.defense.run_state import Channel, NotHardened, RunState, current_run
 from seawall.defense.streaming import as_text, judge_response
@@ -66,6 +68,7 @@ class GuardCapability(AbstractCapability[Any]):
     approver: Approver | None
     defers: bool
     most_output_tokens: int
+    mounts: Mounts
 
     def get_instructions(self) -> str | None:
         """Plant the marker, if leaks are watched for."""
@@ -74,6 +77,10 @@ class GuardCapability(AbstractCapability[Any]):
     def get_ordering(self) -> CapabilityOrdering:
         """Stand nearest to the model and the tools: what other capabilities put in is judged with the rest."""
         return CapabilityOrdering(position="innermost")
+
+    def get_wrapper_toolset(self, toolset: AbstractToolset[Any]) -> AbstractToolset[Any]:
+        """Put its dependency round every tool."""
+        return self.mounts.round(toolset)
 
     async def wrap_model_request(
         self, ctx: RunContext[Any], *, request_context: ModelRequestContext, handler: WrapModelRequestHandler

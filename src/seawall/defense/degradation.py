@@ -4,7 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from pydantic_ai.exceptions import FallbackExceptionGroup, ModelAPIError, ModelUnavailableError
+from pydantic_ai.exceptions import (
+    ContentFilterError,
+    FallbackExceptionGroup,
+    ModelAPIError,
+    ModelUnavailableError,
+    UnexpectedModelBehavior,
+)
 from pydantic_ai.models import Model
 
 from seawall.defense.dependency import Protection
@@ -13,6 +19,9 @@ from seawall.defense.guards import GuardBlocked
 from seawall.foundation.errors import ConfigError, Rejected
 
 Rung = Literal["fallback", "reduced"]
+
+# A provider's errors, connection errors that no adapter translated, and answers that nobody can read.
+_UNANSWERED = (ModelAPIError, ConnectionError, UnexpectedModelBehavior)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +76,13 @@ def nothing_answered(error: BaseException) -> bool:
         return all(nothing_answered(one) for one in error.exceptions)
     if isinstance(error, Rejected):
         return error.by in {"breaker", "bulkhead", "deadline"}
-    return isinstance(error, ModelAPIError | ConnectionError) and read_fault(error).counts
+    return isinstance(error, _UNANSWERED) and read_fault(error).counts
 
 
 def moves_on(error: Exception) -> bool:
     """Whether the next model is tried. An answer that was refused is not asked for again elsewhere."""
-    # Refusals of a bulkhead and connection errors that no adapter translated move on as provider errors do.
-    return isinstance(error, ModelAPIError | Rejected | ConnectionError) and not isinstance(
-        error, GuardBlocked
+    return isinstance(error, (*_UNANSWERED, Rejected)) and not isinstance(
+        error, GuardBlocked | ContentFilterError
     )
 
 

@@ -55,18 +55,10 @@ class Fault:
     again: bool
     retry_after: float | None = None
 
-    @property
-    def untouched(self) -> bool:
-        """Whether the dependency certainly did nothing: even what must not happen twice may then be tried again."""
-        return self.kind in _UNTOUCHED
-
 
 _IGNORED: frozenset[FaultKind] = frozenset({"rejected", "content", "cancelled", "out_of_time", "held_back"})
 # No read timeout: it has cost its caller a whole time limit, and is billed. No certificate: it does not mend itself.
 _ONCE: frozenset[FaultKind] = frozenset({"read_timeout", "tls", "authentication", "unknown", *_IGNORED})
-_UNTOUCHED: frozenset[FaultKind] = frozenset(
-    {"dns", "refused", "tls", "connect_timeout", "rate_limited", "rejected", "authentication", "held_back"}
-)
 _FAULTS: dict[FaultKind, Fault] = {
     kind: Fault(kind, counts=kind not in _IGNORED, again=kind not in _ONCE) for kind in get_args(FaultKind)
 }
@@ -217,6 +209,9 @@ def _ours(error: Exception) -> Fault | None:
     if isinstance(error, Rejected):
         if error.by == "guards":
             return _FAULTS["content"]
+        if error.by == "dependencies":
+            # An agent none of whose models could answer is itself a dependency that is down.
+            return replace(_FAULTS["overloaded"], again=False, retry_after=error.retry_after)
         return _FAULTS["out_of_time" if error.by == "deadline" else "held_back"]
     if isinstance(error, ai.RunTimedOut):
         return _FAULTS["out_of_time"]

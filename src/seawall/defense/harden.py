@@ -15,6 +15,7 @@ from seawall.defense.hardened import Hardened, Parts
 from seawall.defense.limits import MemoryStore
 from seawall.defense.meter import Meter
 from seawall.defense.model_stack import open_models, stack
+from seawall.defense.mounts import Mounts
 from seawall.defense.outputs import may_defer
 from seawall.defense.pipeline import Pipeline
 from seawall.defense.policy import Policy
@@ -70,6 +71,7 @@ def harden(
         approver=approver,
         defers=may_defer(agent.output_type),
         most_output_tokens=policy.most_output_tokens,
+        mounts=Mounts(policy.tools, policy.dependencies, works.dependency),
     )
     turnstile = None if trust is None or policy.abuse is None else Turnstile(policy.abuse, trust.look)
     rescue = Rescue[Any](policy, keys.key("answers"), clock)

@@ -181,7 +181,8 @@ class Hardened(Generic[DepsT, OutputT]):
         """The circuit of everything that this agent has depended on so far, by name: to look at, isolate or reset."""
         parts = self._parts
         pipeline = parts.capability.pipeline
-        dependencies = [one.dependency for one in endpoints_of(self.guarded_model)]
+        models = [one.dependency for one in endpoints_of(self.guarded_model)]
+        dependencies = [*models, *parts.capability.mounts]
         circuits: dict[str, Circuit] = {one.name: one.circuit for one in dependencies}
         if pipeline is not None:
             circuits |= {f"guard {name}": breaker for name, breaker in pipeline.breakers}

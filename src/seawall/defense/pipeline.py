@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, cast
 
+from seawall.defense.faults import read_fault
 from seawall.defense.guards.guard import (
     GUARD_FAILED,
     GUARD_TIMEOUT,
@@ -303,8 +304,14 @@ class _Post:
                 said = self._sound(await answer, value)
         except CannotJudge as error:
             return self._failed(error.code, error.spent), "ignored" if error.healthy else "failure"
-        except Exception:  # noqa: BLE001  as above
-            return self._failed(GUARD_TIMEOUT if cut.expired() else GUARD_FAILED, self._unknown), "failure"
+        except Exception as error:  # noqa: BLE001  as above
+            late = cut.expired()
+            fault = read_fault(error)
+            # What a text can bring about, such as a status 400 or an answer nobody can read, must not put the guard out
+            # of action for the texts of others.
+            blamed = late or (fault.counts and fault.kind != "unreadable")
+            said = self._failed(GUARD_TIMEOUT if late else GUARD_FAILED, self._unknown)
+            return said, "failure" if blamed else "ignored"
         # A guard that swallows its cancellation is late all the same.
         if cut.expired():
             return self._failed(GUARD_TIMEOUT, said[0].spent), "failure"

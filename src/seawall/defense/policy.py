@@ -18,6 +18,9 @@ from seawall.defense.resilience import CircuitBreaker, Hedge, Retries
 from seawall.foundation.errors import ConfigError
 from seawall.foundation.units import Period, seconds
 
+# Tools may well take long, and no longer than the run: only what fails counts against them.
+_TOOLS = Protection(timeout="60s", breaker=CircuitBreaker(slow_call="60s"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -47,7 +50,7 @@ class Policy:
     retries: Retries = field(default_factory=Retries)
     hedge: Hedge | None = None
     most_retries: int = 2
-    tools: Protection = field(default_factory=lambda: Protection(retries=Retries(most=0)))
+    tools: Protection = _TOOLS
     dependencies: Mapping[str, Protection] = field(default_factory=dict[str, Protection])
     fallbacks: Sequence[Model | str | Fallback] = ()
     stale_if_error: Period | None = None

@@ -2,7 +2,12 @@
 
 from typing import Any, Generic, TypeVar
 
-from pydantic_ai.exceptions import FallbackExceptionGroup, ModelAPIError, RunTimedOut
+from pydantic_ai.exceptions import (
+    FallbackExceptionGroup,
+    ModelAPIError,
+    RunTimedOut,
+    UnexpectedModelBehavior,
+)
 from pydantic_ai.messages import ModelMessagesTypeAdapter
 
 from seawall.defense.answers import Answer, Answers
@@ -17,7 +22,14 @@ from seawall.foundation.units import seconds
 OutputT = TypeVar("OutputT")
 
 # What may come out of an agent's run because nothing could answer it; everything else is raised as it is.
-NO_MODEL = (FallbackExceptionGroup, ModelAPIError, Rejected, ConnectionError, RunTimedOut)
+NO_MODEL = (
+    FallbackExceptionGroup,
+    ModelAPIError,
+    UnexpectedModelBehavior,
+    Rejected,
+    ConnectionError,
+    RunTimedOut,
+)
 
 
 class Rescue(Generic[OutputT]):

@@ -2,6 +2,7 @@
 
 import json
 import select
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,16 @@ Mode = Literal["answer", "error", "rate limited", "hang", "garbage", "empty", "c
 _MOST_BYTES = 64_000_000
 # How often a stream that stalls looks whether its caller is still there.
 _GLANCE_SECONDS = 0.02
+
+
+class _Server(ThreadingHTTPServer):
+    # As many as may turn to it at once when another one fails; with the usual five, connections wait for a second.
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of callers that went away."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class MockProvider:
@@ -73,7 +84,7 @@ class MockProvider:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
                 """Say nothing: requests hold what a test must not print."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+        self._server = _Server(("127.0.0.1", 0), Endpoint)
         self._server.daemon_threads = True
         # Threads that hang are let go by `_left`; waiting for idle keep-alive connections would take for ever.
         self._server.block_on_close = False

@@ -1,7 +1,7 @@
 """Trust that processes share through Redis, and what one does while Redis gives no answer."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 from seawall.defense.abuse.book import Book
 from seawall.defense.abuse.policy import Abuse, whole
@@ -131,15 +131,16 @@ class RedisTrust:
     ) -> tuple[int, list[Touched]]:
         """Ask for one atomic step; a look at whom nobody holds anything against finds no accounts."""
         claims = [_show(self._copy.accounts.get(digest)) for digest in (keys.subject, keys.tenant)]
-        answer = cast(
-            "list[bytes | list[bytes | int]]",
-            await self._scripts.run(
-                self._script, keys.of(bands), [what, self._time(), keys.subject, *claims, *args]
-            ),
-        )
-        now = int(cast("bytes", answer[0]))
+
+        def read(answer: list[Any]) -> tuple[int, list[Touched]]:
+            found = [_touched(line, keys) for line in answer[1:]]
+            if len(found) < (1 if what == "force" else 2) and not (what == "look" and not found):
+                raise ValueError("the answer has another shape than was asked for")
+            return int(answer[0]), found
+
+        said = [what, self._time(), keys.subject, *claims, *args]
+        now, found = await self._scripts.run(self._script, keys.of(bands), said, read=read)
         self._ahead = now - int(self._monotonic() * 1000)
-        found = [_touched(cast("list[bytes | int]", line), keys) for line in answer[1:]]
         for one in found:
             self._copy.put(one.digest, one.account, now)
         return now, found

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -138,12 +139,11 @@ class RedisStore:
         for request in requests:
             arguments += _asked(request)
         try:
-            answer: list[Any] = await self._scripts.run(TAKE, keys, arguments)
+            read = partial(_answered, count=len(requests))
+            epoch, instant, found = await self._scripts.run(TAKE, keys, arguments, read=read)
         except StoreError:
             return await self._without(requests, now, hold=hold)
-        self._remember(bytes(answer[2]))
-        instant = int(answer[1])
-        found = [tuple(int(n) for n in answer[at : at + 4]) for at in range(3, len(answer), 4)]
+        self._remember(epoch)
         verdicts = [_verdict(r, instant, f) for r, f in zip(requests, found, strict=True)]
         if not hold:
             return decide(requests, verdicts)
@@ -176,6 +176,14 @@ class RedisStore:
 
     def _receipt_key(self, id_: str) -> bytes:
         return self._prefix + b"receipt:" + id_.encode()
+
+
+def _answered(answer: list[Any], count: int) -> tuple[bytes, int, list[tuple[int, ...]]]:
+    """Read what a take came to: the epoch, Redis' time, four numbers a bucket; ValueError where that is not it."""
+    found = [tuple(int(n) for n in answer[at : at + 4]) for at in range(3, len(answer), 4)]
+    if [len(numbers) for numbers in found] != [4] * count:
+        raise ValueError("the answer has another shape than was asked for")
+    return bytes(answer[2]), int(answer[1]), found
 
 
 def _refused(request: Take) -> Decision:

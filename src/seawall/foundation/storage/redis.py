@@ -1,10 +1,10 @@
 """Redis or Valkey, asked in bounded time: Lua scripts, and nothing else."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -15,6 +15,12 @@ from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.errors import StoreError
 from seawall.foundation.events import EventBus, StoreChanged
 from seawall.foundation.units import Period, seconds
+
+T = TypeVar("T")
+
+
+def _as_it_is(answer: Any) -> Any:
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +72,24 @@ class RedisScripts:
         """Whether the last call got an answer; for readiness, metrics and the console."""
         return self._rests_until is None
 
-    async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes | str | int]) -> Any:
-        """Run `script` in one atomic step and return what it returns; StoreError where there is no answer in time."""
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        args: Sequence[bytes | str | int],
+        *,
+        read: Callable[[Any], T] = _as_it_is,
+    ) -> T:
+        """Run `script` in one atomic step and return what it returns, as `read` makes it out.
+
+        StoreError where there is no answer in time, or none that `read` can make out.
+        """
         self._admit()
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await self._evaluate(script, keys, args)
-        except (RedisError, OSError, TimeoutError) as error:
+                answer = read(await self._evaluate(script, keys, args))
+        # The last ones: what came back is no answer of that script, or not even of Redis.
+        except (RedisError, OSError, ValueError, TypeError, LookupError) as error:
             self._failed(type(error).__name__)
             raise StoreError(
                 f"the shared store gave no answer within {self._timeout * 1000:g} ms ({type(error).__name__})"
