@@ -37,6 +37,7 @@ from seawall.defense import (
     Unavailable,
     guards,
     harden,
+    protect,
     subagent,
 )
 from seawall.edge.local import local_principal, open_keyring
@@ -121,6 +122,7 @@ __all__ = [
     "marks",
     "open_keyring",
     "open_shared",
+    "protect",
     "run_batch",
     "subagent",
 ]

@@ -15,6 +15,7 @@ from seawall.defense.limits import Caller, MemoryStore, RateLimit, RateLimited, 
 from seawall.defense.load import Bulkhead, Overloaded
 from seawall.defense.pipeline import Guarded
 from seawall.defense.policy import Policy
+from seawall.defense.protect import protect
 from seawall.defense.resilience import CircuitBreaker, CircuitOpen, Hedge, OutOfTime, Retries, TimedOut
 from seawall.defense.stores import Stores
 from seawall.defense.subagent import subagent
@@ -60,5 +61,6 @@ __all__ = [
     "find_injection",
     "guards",
     "harden",
+    "protect",
     "subagent",
 ]
