@@ -15,6 +15,7 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from seawall.defense import Policy, guards, harden
+from seawall.defense.resume import StreamInterrupted
 from seawall.foundation.events import Event, EventBus, TransactionFinished
 from seawall.testing import MockProvider, call_output_tool, say
 from tests.defense.streams import ALICE
@@ -88,11 +89,12 @@ async def test_a_connection_that_gives_out_after_the_first_sentence(
             safe = harden(
                 Agent(model, name="writer"), Policy(call_timeout="500ms"), events=EventBus(rows.append)
             )
-            with pytest.raises(error):
+            with pytest.raises(StreamInterrupted) as broken:
                 async with safe.run_stream("go", deps=None, principal=ALICE) as stream:
                     async for delta in stream.text():
                         said += [delta]
-    assert said
+    assert isinstance(broken.value.__cause__, error)
+    assert broken.value.released == len(said) > 0
     assert ANSWER.startswith("".join(said))
     assert said[-1].endswith(". ")
     (row,) = [event.transaction for event in rows if isinstance(event, TransactionFinished)]

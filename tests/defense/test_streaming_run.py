@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent
-from pydantic_ai.exceptions import FallbackExceptionGroup, ModelServerError, ModelTimeoutError, RunTimedOut
+from pydantic_ai.exceptions import ModelServerError, RunTimedOut
 from pydantic_ai.models import Model
 
 from seawall.defense import (
@@ -20,9 +20,11 @@ from seawall.defense import (
     guards,
     harden,
 )
+from seawall.defense.degradation import Unavailable
 from seawall.defense.endpoint import Endpoint
 from seawall.defense.hardened import Hardened
 from seawall.defense.hardened_stream import HardenedStream, StreamStillOpen
+from seawall.defense.resume import StreamInterrupted
 from seawall.defense.run_state import NotHardened, RunState, current_run
 from seawall.foundation.events import Event, EventBus, TransactionFinished
 from seawall.foundation.transaction import Transaction
@@ -179,9 +181,9 @@ CASES: dict[str, Case] = {
     "cancelled": (HANGS, reads, Policy(), asyncio.CancelledError, "cancelled", "cancelled"),
     "past its deadline": (HANGS, reads, QUICK, RunTimedOut, "timeout", "cancelled"),
     "reader dawdles": (MORE, dawdles, QUICK, RunTimedOut, "timeout", "abandoned"),
-    "model hangs": (HANGS, reads, IMPATIENT, ModelTimeoutError, "failed", "timeout"),
-    "model hangs at once": ([forever], reads, IMPATIENT, ModelTimeoutError, "failed", "timeout"),
-    "model fails": (FAILS, reads, Policy(), ModelServerError, "failed", "ModelServerError"),
+    "model hangs": (HANGS, reads, IMPATIENT, StreamInterrupted, "failed", "timeout"),
+    "model hangs at once": ([forever], reads, IMPATIENT, Unavailable, "failed", "timeout"),
+    "model fails": (FAILS, reads, Policy(), StreamInterrupted, "failed", "ModelServerError"),
     "blocked": (BLOCKED, reads, Policy(), GuardBlocked, "blocked", "blocked"),
     "blocked at once": (text("A secret. ", "x"), reads, Policy(), GuardBlocked, "blocked", "blocked"),
     "blocked and caught": (BLOCKED, catches, Policy(), None, "blocked", "blocked"),
@@ -261,11 +263,13 @@ async def test_a_held_tool_call_that_breaks_off_falls_over_too() -> None:
 
 
 async def test_after_the_first_sentence_nobody_takes_over() -> None:
-    """What is out cannot be taken back, so the error comes as itself and the spare is not asked."""
+    """What is out cannot be taken back, so the reader is told how much it was, and the spare is not asked."""
     rows, seen = Rows(), list[str]()
     spare = ScriptedModel(MORE, name="spare")
-    with pytest.raises(ModelServerError):
+    with pytest.raises(StreamInterrupted) as broken:
         await read(hardened(ScriptedModel(FAILS), Policy(fallbacks=[spare]), rows), seen)
+    assert broken.value.released == 1
+    assert isinstance(broken.value.__cause__, ModelServerError)
     assert seen == ["One. "]
     assert spare.entered == 0
     assert rows.rows[0].attempts == ("primary:ModelServerError",)
@@ -275,8 +279,12 @@ async def test_when_no_model_is_left_all_reasons_come() -> None:
     """Every model failing before its first sentence is one error and one row."""
     rows = Rows()
     broken = [ScriptedModel([ModelServerError(name, "boom")], name=name) for name in ("primary", "spare")]
-    with pytest.raises(FallbackExceptionGroup):
+    with pytest.raises(Unavailable) as refused:
         await read(hardened(broken[0], Policy(fallbacks=broken[1:]), rows), [])
+    assert refused.value.came_to == (
+        ("model primary", "ModelServerError"),
+        ("model spare", "ModelServerError"),
+    )
     assert rows.rows[0].attempts == ("primary:ModelServerError", "spare:ModelServerError")
 
 

@@ -17,6 +17,7 @@ from seawall.defense.pipeline import Guarded
 from seawall.defense.policy import Policy
 from seawall.defense.protect import protect
 from seawall.defense.resilience import CircuitBreaker, CircuitOpen, Hedge, OutOfTime, Retries, TimedOut
+from seawall.defense.resume import NothingToResume, StreamInterrupted
 from seawall.defense.stores import Stores
 from seawall.defense.subagent import subagent
 
@@ -42,6 +43,7 @@ __all__ = [
     "Ladder",
     "MemoryStore",
     "MemoryTrust",
+    "NothingToResume",
     "OutOfTime",
     "Overloaded",
     "PendingCall",
@@ -53,6 +55,7 @@ __all__ = [
     "SlidingWindow",
     "Standing",
     "Stores",
+    "StreamInterrupted",
     "StreamStillOpen",
     "Tenant",
     "TimedOut",

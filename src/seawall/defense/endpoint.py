@@ -97,9 +97,11 @@ class Endpoint(WrapperModel):
         try:
             async with upstream.opened(asking(), admission.plan) as inner:
                 stream = HeldStream(inner, upstream, replace(terms, checkpoint=checkpoint))
-                # From here on its reader sets the pace.
-                admission.unwatched()
                 try:
+                    # What fails before anything goes out fails here, where another model can still answer.
+                    await stream.prime()
+                    # From here on its reader sets the pace.
+                    admission.unwatched()
                     yield stream
                 finally:
                     await stream.aclose()

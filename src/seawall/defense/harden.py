@@ -21,6 +21,7 @@ from seawall.defense.pipeline import Pipeline
 from seawall.defense.policy import Policy
 from seawall.defense.rescue import Rescue
 from seawall.defense.resilience import Circuit, CircuitBreaker, Transition
+from seawall.defense.resume import Interrupted
 from seawall.defense.stores import Stores
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.compliance.keyring import Keyring
@@ -75,7 +76,7 @@ def harden(
     )
     turnstile = None if trust is None or policy.abuse is None else Turnstile(policy.abuse, trust.look)
     rescue = Rescue[Any](policy, keys.key("answers"), clock)
-    parts = Parts(capability, meter, trust, turnstile, rescue, shared, bus, keys, clock)
+    parts = Parts(capability, meter, trust, turnstile, rescue, Interrupted(clock), shared, bus, keys, clock)
     return Hardened(agent, stack(models, clock, works.dependency), policy, parts)
 
 

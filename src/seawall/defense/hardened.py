@@ -26,6 +26,7 @@ from seawall.defense.model_stack import endpoints_of
 from seawall.defense.policy import Policy
 from seawall.defense.rescue import NO_MODEL, Rescue
 from seawall.defense.resilience import Circuit, allow
+from seawall.defense.resume import Interrupted, StreamInterrupted
 from seawall.defense.row import outcome_of, row_of
 from seawall.defense.run_state import RunState, run_under_way, running
 from seawall.defense.stores import Stores
@@ -70,6 +71,7 @@ class Parts:
     trust: TrustStore | None
     turnstile: Turnstile | None
     rescue: Rescue[Any]
+    interrupted: Interrupted
     stores: Stores
     events: EventBus
     keyring: Keyring
@@ -143,19 +145,24 @@ class Hardened(Generic[DepsT, OutputT]):
         principal: Principal,
         history: Sequence[ModelMessage] | None = None,
         approvals: DeferredToolResults | None = None,
+        resume: str | None = None,
         tokens_without_retrieval: int = 0,
     ) -> AsyncGenerator[HardenedStream[OutputT]]:
         """Run the agent and give its answer as it comes, none of it before its verdict; one ledger row at the end.
 
         Takes what `run` takes. Entering raises what `run` raises, up to the first sentence; reading and leaving
-        raise the rest. The policy's deadline counts until the block is left, reading included.
+        raise the rest. Until the first piece is out another model may take a failed one's place; afterwards it is
+        StreamInterrupted, whose `resume_id`, given as `resume` in place of a prompt, asks the same question anew. No
+        known or partial answer is streamed. The policy's deadline counts until the block is left, reading included.
         """
         run = self._begin(principal, tokens_without_retrieval)
-        stream = HardenedStream[OutputT](run)
+        asked = Asked.of(prompt, history, approvals)
+        stream = HardenedStream[OutputT](run, lambda error, released: self._told(run, asked, error, released))
         raised: BaseException | None = None
         try:
-            asked = Asked.of(prompt, history, approvals)
-            opening = self._agent.run_stream(_worded(prompt), deps=deps, **self._given(run, asked))
+            if resume is not None:
+                asked = self._parts.interrupted.take(resume, run.caller)
+            opening = self._agent.run_stream(_worded(asked.prompt), deps=deps, **self._given(run, asked))
             async with self._admitted(run, asked), stream.reading(opening):
                 yield stream
         except BaseException as error:
@@ -258,6 +265,16 @@ class Hardened(Generic[DepsT, OutputT]):
         answer = Answer(result.output, result.all_messages(), run.answered_by)
         rescue.keep(run, asked, answer)
         return answer
+
+    def _told(self, run: RunState, asked: Asked, error: Exception, released: int) -> Exception:
+        """What a reader is told of an error; with a way to go on where the model broke off."""
+        unanswered = self._parts.rescue.refusal(error)
+        if unanswered is None or not released:
+            return unanswered or error
+        # Asked again, what was done would be done again.
+        again = asked.approvals is None and not run.usage.tool_calls
+        resume_id = self._parts.interrupted.keep(run.caller, asked) if again else ""
+        return StreamInterrupted(resume_id, released, unanswered.retry_after)
 
     def _given(self, run: RunState, asked: Asked) -> _Given:
         # An agent adds its system prompts to a history only if told to.

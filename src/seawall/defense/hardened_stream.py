@@ -1,7 +1,7 @@
 """What a caller of `Hardened.run_stream` reads from."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import AsyncGeneratorType
 from typing import Any, Generic, TypeVar, cast
@@ -28,12 +28,15 @@ class HardenedStream(Generic[OutputT]):
     """An answer as it comes, none of it before its verdict; made by `Hardened.run_stream`.
 
     Read one of `text` and `output` to its end: a stream that is left earlier is on record as cancelled. Errors
-    come out of whichever is read, as themselves: GuardBlocked where a sentence may not go out, after those
-    before it did.
+    come out of whichever is read: GuardBlocked where a sentence may not go out, after those before it did;
+    StreamInterrupted where the model broke off after some of its answer was out; others as themselves.
     """
 
-    def __init__(self, run: RunState) -> None:
+    def __init__(self, run: RunState, told: Callable[[Exception, int], Exception]) -> None:
         self._run = run
+        # What the reader is told of an error, given how many pieces are out.
+        self._told = told
+        self._released = 0
         self._result: StreamedRunResult[Any, OutputT] | None = None
         self._readers: list[AsyncGeneratorType[Any, None]] = []
         self._transaction: Transaction | None = None
@@ -70,7 +73,7 @@ class HardenedStream(Generic[OutputT]):
         async with AsyncExitStack() as stack:
             # The caller's task may hold several streams open, so it is this run's only while it works for it.
             with running(self._run):
-                self._result = await stack.enter_async_context(opening)
+                self._result = await self._begun(stack.enter_async_context(opening))
             stack.push_async_callback(self._close_readers)
             try:
                 yield
@@ -94,6 +97,15 @@ class HardenedStream(Generic[OutputT]):
             )
         return self._result
 
+    async def _begun(self, opening: Awaitable[T]) -> T:
+        try:
+            return await opening
+        except Exception as error:
+            told = self._told(error, 0)
+            if told is error:
+                raise
+            raise told from error
+
     def _reader(self, items: AsyncIterator[T]) -> AsyncGenerator[T]:
         reader = self._read(cast("AsyncGenerator[T]", items))
         self._readers.append(cast("AsyncGeneratorType[Any, None]", reader))
@@ -104,10 +116,16 @@ class HardenedStream(Generic[OutputT]):
             while True:
                 with running(self._run):
                     item = await anext(items)
+                self._released += 1
                 yield item
         except StopAsyncIteration:
             self._finished = True
-        except (Exception, asyncio.CancelledError) as error:
+        except Exception as error:
+            self._failure = told = self._told(error, self._released)
+            if told is error:
+                raise
+            raise told from error
+        except asyncio.CancelledError as error:
             self._failure = error
             raise
         finally:

@@ -47,25 +47,39 @@ class Rescue(Generic[OutputT]):
         if self._answers is not None and whole and asked.approvals is None:
             self._answers.keep(self._answers.key(run.caller, _question(asked)), answer)
 
-    def instead(self, run: RunState, asked: Asked, error: BaseException) -> Answer[OutputT]:
+    def refusal(self, error: BaseException) -> Rejected | None:
+        """Return how to refuse where an error says that no model could be asked; None for any other error."""
+        if not isinstance(error, NO_MODEL) or not nothing_answered(error):
+            return None
+        return error if isinstance(error, Rejected) else Unavailable.of(error, self._rest)
+
+    def instead(self, run: RunState, asked: Asked, error: Exception) -> Answer[OutputT]:
         """Return what there is instead of an answer, or raise the refusal that says so; any other error as it is."""
-        timed_out = isinstance(error, RunTimedOut)
-        if not isinstance(error, Exception) or not (timed_out or nothing_answered(error)):
+        refusal = self.refusal(error)
+        if refusal is None and not isinstance(error, RunTimedOut):
             raise error
         known = self._known(run, asked)
         if known is not None:
             run.level, run.answered_by = "cached", known.model
             return known
-        refusal = Unavailable.of(error, self._rest)
-        part: Any = None if self._partial is None else self._partial(refusal)
+        part = self._part(run, error)
         if part is not None:
-            run.level = "partial"
-            for dependency, _ in refusal.came_to:
-                run.go_without(dependency)
-            return Answer(part, [], "")
-        if timed_out or isinstance(error, Rejected):
+            return part
+        if refusal is None or refusal is error:
             raise error
         raise refusal from error
+
+    def _part(self, run: RunState, error: Exception) -> Answer[OutputT] | None:
+        if self._partial is None:
+            return None
+        refusal = error if isinstance(error, Unavailable) else Unavailable.of(error, self._rest)
+        part: Any = self._partial(refusal)
+        if part is None:
+            return None
+        run.level = "partial"
+        for dependency, _ in refusal.came_to:
+            run.go_without(dependency)
+        return Answer(part, [], "")
 
     def _known(self, run: RunState, asked: Asked) -> Answer[OutputT] | None:
         if self._answers is None or asked.approvals is not None or run.usage.tool_calls:

@@ -7,6 +7,7 @@ from pydantic_ai.exceptions import RunTimedOut
 from seawall.defense.degradation import Unavailable
 from seawall.defense.guards import GuardBlocked
 from seawall.defense.hardened_stream import StreamAbandoned
+from seawall.defense.resume import StreamInterrupted
 from seawall.defense.run_state import RunState
 from seawall.foundation.compliance.pseudonyms import Pseudonyms
 from seawall.foundation.errors import Rejected
@@ -48,7 +49,7 @@ def outcome_of(error: BaseException) -> Outcome:
     if isinstance(error, GuardBlocked):
         return "blocked"
     # Nobody turned the work away: there was nobody to do it.
-    if isinstance(error, Rejected) and not isinstance(error, Unavailable):
+    if isinstance(error, Rejected) and not isinstance(error, Unavailable | StreamInterrupted):
         return "refused"
     if isinstance(error, RunTimedOut):
         return "timeout"

@@ -4,6 +4,7 @@ Source: the technique of Pydantic AI's own wrappers: a `StreamedResponse` whose 
 parts before they are given, so that events, snapshots, history and the final result show the same.
 """
 
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -44,6 +45,7 @@ _MIRRORED = [
     and not field.name.startswith("_")
     and field.name not in {"final_result_event", "failed_attempts"}
 ]
+_MOST_PRIMED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class HeldStream(StreamedResponse):
         self._cut = False
         self._output_tools = {tool.name for tool in inner.model_request_parameters.output_tools}
         self._running: AsyncGenerator[ModelResponseStreamEvent] | None = None
+        self._primed: deque[ModelResponseStreamEvent] = deque()
 
     @property
     def model_name(self) -> str:
@@ -129,14 +132,38 @@ class HeldStream(StreamedResponse):
                 setattr(self, name, learnt)
         return super().get()
 
+    async def prime(self) -> None:
+        """Wait for the first words, or call, that may go out, or for the end: whatever fails until then, nobody has
+        seen anything of this stream, and another may take its place.
+
+        Thinking goes before, and nobody is shown it; at most 1,024 events of it are waited for.
+        """
+        self._running = self._judged_events()
+        while len(self._primed) < _MOST_PRIMED:
+            event = await anext(self._running, None)
+            if event is None:
+                return
+            self._primed.append(event)
+            if _says_something(event):
+                return
+
     async def aclose(self) -> None:
         """Stop, wherever it stands; nothing that is held goes out."""
         if self._running is not None:
             await self._running.aclose()
 
     def _get_event_iterator(self) -> AsyncIterator[ModelResponseStreamEvent]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self._running = self._judged_events()
-        return self._running
+        if self._running is None:
+            self._running = self._judged_events()
+        return self._with_primed(self._running) if self._primed else self._running
+
+    async def _with_primed(
+        self, following: AsyncGenerator[ModelResponseStreamEvent]
+    ) -> AsyncGenerator[ModelResponseStreamEvent]:
+        while self._primed and not self.cancelled:
+            yield self._primed.popleft()
+        async for event in following:
+            yield event
 
     async def _judged_events(self) -> AsyncGenerator[ModelResponseStreamEvent]:
         while not self._upstream.ended:
@@ -226,3 +253,18 @@ class HeldStream(StreamedResponse):
     def _restore_json(self, raw: str) -> str:
         vault = self._terms.vault
         return raw if vault is None else vault.restore_json_text(raw)
+
+
+def _says_something(event: ModelResponseStreamEvent) -> bool:
+    """Whether a reader gets anything of an event: words, or a call."""
+    if isinstance(event, PartStartEvent):
+        part = event.part
+        return bool(part.content) if isinstance(part, TextPart) else not isinstance(part, ThinkingPart)
+    if isinstance(event, PartDeltaEvent):
+        delta = event.delta
+        return (
+            bool(delta.content_delta)
+            if isinstance(delta, TextPartDelta)
+            else isinstance(delta, ToolCallPartDelta)
+        )
+    return False
