@@ -35,6 +35,7 @@ from seawall.defense import (
     SlidingWindow,
     Stores,
     StreamInterrupted,
+    SubagentFailed,
     TimedOut,
     Unavailable,
     guards,
@@ -48,7 +49,7 @@ from seawall.foundation.economics.ledger import Ledger
 from seawall.foundation.errors import ConfigError, Rejected, SeawallError, StoreError
 from seawall.foundation.events import Event, EventBus, TransactionFinished
 from seawall.foundation.principal import Principal
-from seawall.foundation.transaction import Transaction
+from seawall.foundation.transaction import Degradation, Transaction, worse
 from seawall.orchestration import AlreadyRunning, DbosEngine, Engine, Json, Work, run_batch
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ __all__ = [
     "CircuitOpen",
     "ConfigError",
     "DbosEngine",
+    "Degradation",
     "Dependency",
     "Distrusted",
     "Engine",
@@ -115,6 +117,7 @@ __all__ = [
     "StoreError",
     "Stores",
     "StreamInterrupted",
+    "SubagentFailed",
     "TimedOut",
     "Transaction",
     "TransactionFinished",
@@ -129,6 +132,7 @@ __all__ = [
     "protect",
     "run_batch",
     "subagent",
+    "worse",
 ]
 
 

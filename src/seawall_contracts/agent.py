@@ -3,7 +3,7 @@
 from pydantic_ai import Agent
 from pydantic_ai.models import Model
 
-from seawall import Bulkhead, CircuitBreaker, Policy, RateLimit, guards
+from seawall import Bulkhead, CircuitBreaker, Fallback, Policy, RateLimit, guards
 from seawall_contracts.reading import INSTRUCTIONS, Reading
 
 NAME = "contract-reviewer"
@@ -18,7 +18,11 @@ def build_agent(model: Model | str) -> Agent[None, Reading]:
 
 
 def build_policy(
-    *, concurrency: int, fallbacks: tuple[Model | str, ...] = (), retention: str = "30d", processes: int = 1
+    *,
+    concurrency: int,
+    fallbacks: tuple[Model | str | Fallback, ...] = (),
+    retention: str = "30d",
+    processes: int = 1,
 ) -> Policy:
     """Make the policy of a batch review by one person on one machine.
 

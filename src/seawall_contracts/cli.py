@@ -43,6 +43,14 @@ def review(
     model: Annotated[
         str, typer.Option(help="'local' (offline, free) or any Pydantic AI model name.")
     ] = "local",
+    risk_model: Annotated[
+        str | None,
+        typer.Option(help="A model to give an opinion on each contract's risk; default: the playbook alone."),
+    ] = None,
+    risk_patience: Annotated[
+        float,
+        typer.Option(help="Seconds to wait at the end for a risk model that is away.", min=0, max=86400),
+    ] = 120,
     workers: Annotated[
         int | None, typer.Option(help="Processes that read documents; default: one a core.", min=1)
     ] = None,
@@ -73,6 +81,8 @@ def review(
         out=out,
         playbook=playbook,
         model=model,
+        risk_model=risk_model,
+        risk_patience=risk_patience,
         workers=workers or max(1, len(os.sched_getaffinity(0))),
         fresh=fresh,
         retention=retention,
@@ -107,6 +117,12 @@ async def _review(options: Options, *, quiet: bool) -> int:
     if progress.interrupted:
         console.print("Interrupted. Run the same command again to go on.")
         return INTERRUPTED
+    if progress.degraded:
+        console.print(
+            f"{progress.degraded} reviewed without the risk model's opinion: it did not answer. Run the same command "
+            "again to complete them.",
+            soft_wrap=True,
+        )
     if progress.total == 0:
         console.print(
             "[red]No contracts found.[/] Name files or folders with .txt, .md, .pdf or .docx files in them."

@@ -74,7 +74,9 @@ class Display:
                 f"[red]failed[/] {escape(repr(row.file))}: {escape(row.error)}", soft_wrap=True
             )
         cost = "cost unknown" if counts.cost_usd is None else f"${counts.cost_usd:.2f}"
-        failures = f"{counts.failed} failed" if counts.failed else ""
+        troubles = [f"{counts.failed} failed"] * bool(counts.failed)
+        troubles += [f"{counts.degraded} without risk opinion"] * bool(counts.degraded)
+        failures = ", ".join(troubles)
         self._bar.update(self._task, total=counts.total, completed=counts.done, cost=cost, failures=failures)
 
 
@@ -86,6 +88,10 @@ def summary_table(facts: Mapping[str, Any], out: Path) -> Table:
         "reviewed", f"{facts['reviewed']} of {facts['contracts']}  ({facts['resumed']} from earlier runs)"
     )
     table.add_row("failed", str(facts["failed"]))
+    if facts["degraded"]:
+        table.add_row(
+            "degraded", f"{facts['degraded']} with the playbook's risk only; the risk model did not answer"
+        )
     table.add_row("time", f"{facts['seconds']:.1f} s, {facts['contracts_per_second']:.1f} contracts/s")
     table.add_row(
         "cost",

@@ -132,6 +132,26 @@ class ReviewTransaction(Frozen):
     model: str = ""
 
 
+class RiskDriver(Frozen):
+    """What makes a contract risky: a clause, and words of it that are in the document."""
+
+    clause: str
+    span: Span
+
+
+class RiskAssessment(Frozen):
+    """The risk agent's opinion beside the playbook's; `unfounded` counts drivers whose quotations are not in the
+    clauses they name, and `transaction` is the id of its own ledger row.
+    """
+
+    level: Risk
+    summary: str
+    drivers: tuple[RiskDriver, ...] = ()
+    unfounded: int = 0
+    transaction: str = ""
+    model: str = ""
+
+
 class ContractReview(Frozen):
     """One contract, reviewed."""
 
@@ -163,4 +183,7 @@ class ReviewedRow(Frozen):
     risk: Risk
     route: Route
     reasons: tuple[str, ...]
+    risk_assessment: RiskAssessment | None = None
+    # The parts that were asked for and could not be had, by name.
+    degraded: tuple[str, ...] = ()
     transaction: ReviewTransaction

@@ -126,7 +126,7 @@ def test_local_reviewer_answers_for_a_dead_provider(command: Command, contract: 
         done = review(command, provider, contract)
     assert (done.code, done.run["failed"]) == (0, 0), done.stderr
     spent = done.lines[0]["transaction"]
-    assert (spent["degradation"], spent["model"]) == ("fallback", "seawall-local-1")
+    assert (spent["degradation"], spent["model"]) == ("reduced", "seawall-local-1")
     assert provider.requests
 
 
@@ -143,7 +143,7 @@ def test_breaker_spares_a_dead_provider(command: Command, contract: Path, tmp_pa
     with MockProvider(honest, mode="error") as provider:
         done = review(command, provider, folder)
     assert (done.code, done.run["reviewed"]) == (0, 60), done.stderr
-    assert {row["transaction"]["degradation"] for row in done.lines} == {"fallback"}
+    assert {row["transaction"]["degradation"] for row in done.lines} == {"reduced"}
     # A client library may ask twice for one contract: what counts is for how many it was asked.
     asked_for = {prompt_of(request) for request in provider.requests}
     assert 10 <= len(asked_for) < 45

@@ -19,7 +19,7 @@ from seawall.defense.protect import protect
 from seawall.defense.resilience import CircuitBreaker, CircuitOpen, Hedge, OutOfTime, Retries, TimedOut
 from seawall.defense.resume import NothingToResume, StreamInterrupted
 from seawall.defense.stores import Stores
-from seawall.defense.subagent import subagent
+from seawall.defense.subagent import SubagentFailed, subagent
 
 __all__ = [
     "Abuse",
@@ -57,6 +57,7 @@ __all__ = [
     "Stores",
     "StreamInterrupted",
     "StreamStillOpen",
+    "SubagentFailed",
     "Tenant",
     "TimedOut",
     "TrustStore",

@@ -36,9 +36,9 @@ from seawall.defense.guards import (
 from seawall.defense.heard import Heard, heard, hidden_texts, told
 from seawall.defense.limits import RateLimited, Spend
 from seawall.defense.meter import Meter
-from seawall.defense.mounts import Mounts
+from seawall.defense.mounts import GoneWithout, Mounts
 from seawall.defense.pipeline import Pipeline
-from seawall.defense.run_state import Channel, NotHardened, RunState, current_run
+from seawall.defense.run_state import Channel, NotHardened, RunState, current_run, run_under_way
 from seawall.defense.streaming import as_text, judge_response
 from seawall.foundation.errors import Rejected
 from seawall.foundation.events import GuardTripped, Refused
@@ -112,13 +112,16 @@ class GuardCapability(AbstractCapability[Any]):
         """Judge what a caller hands in before the agent is begun for it; requests that carry it find the verdict known.
 
         An answer that the run goes on from is judged as if a model had just given it: its calls are made, or it
-        goes to the reader, before any model is asked.
+        goes to the reader, before any model is asked. Inside a run that has read untrusted text, that text may be
+        what asks: this run has read it too, and what a guard refuses of the prompt is held against nobody.
         """
-        run.words, run.tainted = asked.words, asked.untrusted
+        outer = run_under_way()
+        inherited = outer is not None and outer.tainted
+        run.words, run.tainted = asked.words, asked.untrusted or inherited
         if self.pipeline is None:
             return
         for piece in asked.heard():
-            await self._judge_heard(run, piece)
+            await self._judge_heard(run, piece, charged=not inherited)
         if asked.resumed is not None:
             await self._judge_answer(run, asked.resumed)
         for arguments in asked.arguments():
@@ -159,8 +162,12 @@ class GuardCapability(AbstractCapability[Any]):
             result = await handler(args)
         except (ApprovalRequired, CallDeferred, Rejected):
             raise
-        except Exception:
-            run.tainted = run.tainted or not trusted
+        except Exception as error:
+            if isinstance(error, GoneWithout) or isinstance(error.__cause__, GoneWithout):
+                # It reads words of ours.
+                run.vouched.add((call.tool_name, call.tool_call_id))
+            else:
+                run.tainted = run.tainted or not trusted
             raise
         run.tainted = run.tainted or not trusted
         if trusted:
@@ -222,13 +229,13 @@ class GuardCapability(AbstractCapability[Any]):
         await judge_response(answer, run.judge_output, refuse, text_is_json=True)
         run.known.update(told(answer))
 
-    async def _judge_heard(self, run: RunState, piece: Heard) -> None:
+    async def _judge_heard(self, run: RunState, piece: Heard, *, charged: bool = True) -> None:
         if self.pipeline is None or piece in run.known:
             return
         if piece.text is None:
             self._refuse(run, _UNREADABLE)
         value = GuardInput(piece.text, piece.context, run.caller.tenant)
-        await self._judge(run, self.pipeline, value, by_caller=piece.by_caller)
+        await self._judge(run, self.pipeline, value, by_caller=piece.by_caller and charged)
         run.known.add(piece)
 
     async def _judge(

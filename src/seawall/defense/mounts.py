@@ -1,11 +1,14 @@
 """The mount on Pydantic AI's toolsets: every tool, MCP server and agent that an agent calls, as a dependency."""
 
-from collections.abc import Callable, Iterator, Mapping
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
+from pydantic import ValidationError
 from pydantic_ai import RunContext
 from pydantic_ai.exceptions import (
     ApprovalRequired,
@@ -16,36 +19,50 @@ from pydantic_ai.exceptions import (
     ToolFailedError,
     ToolRetryError,
 )
-from pydantic_ai.toolsets import AbstractToolset, WrapperToolset
+from pydantic_ai.toolsets import AbstractToolset, DynamicToolset, WrapperToolset
 from pydantic_ai.toolsets.abstract import ToolsetTool
 
 from seawall.agents import agent_of, may_be_called_again
-from seawall.defense.degradation import nothing_answered
+from seawall.defense.degradation import Unavailable, nothing_answered
 from seawall.defense.dependency import UNRECORDED, Dependency, Protection
 from seawall.defense.faults import read_fault
 from seawall.defense.run_state import run_under_way
+from seawall.foundation.errors import Rejected
 
-_MOST = 512
-# What a tool says to the model or to the run in this way says nothing about how it is.
+T = TypeVar("T")
+
+_MOST = 128
+# A result in place of one, and arguments that a text may have made wrong, say nothing about a tool.
+_OF_THE_CALL = (SkipToolExecution, ValidationError)
+# What is said to the model, or to the run, and not gone on without. A failure that it was raised from counts.
 _SAID = (
     ApprovalRequired,
     CallDeferred,
     ModelRetry,
-    SkipToolExecution,
     ToolFailed,
     ToolFailedError,
     ToolRetryError,
+    *_OF_THE_CALL,
 )
 _WITHOUT = "This tool is not available now. Go on without it, and say so in your answer."
 
 Make = Callable[[str, Protection], Dependency]
+_called: ContextVar[str] = ContextVar("seawall_called_tool")
+
+
+class GoneWithout(ToolFailed):
+    """Tells the model, in words of ours alone, to do without a tool."""
+
+    def __init__(self) -> None:
+        super().__init__(_WITHOUT)
 
 
 class Mounts:
     """The dependencies behind an agent's tools, made when they are first called for.
 
-    `tool NAME` for a function, `mcp ID` for all tools of a server, `agent NAME` for another agent. Beyond 512 names
-    all others share one, so that no list of tools can grow without bound.
+    `tool NAME` for a function, by the name that the model calls it by; `mcp ID` for all tools of a server, by the
+    `id` of its toolset or the host of its URL, else `mcp unnamed`; `agent NAME` for another agent. Beyond 128 names
+    all others of a kind share one, so that no list of tools can grow without bound.
     """
 
     def __init__(self, usual: Protection, special: Mapping[str, Protection], make: Make) -> None:
@@ -67,14 +84,56 @@ class Mounts:
             name = f"{name.partition(' ')[0]} (others)"
         if name not in self._made:
             protection = self._special.get(name, self._usual)
-            self._made[name] = self._make(name, replace(protection, ignore=(*protection.ignore, *_SAID)))
+            protection = replace(protection, ignore=(*protection.ignore, *_OF_THE_CALL))
+            self._made[name] = self._make(name, protection)
         return self._made[name]
 
     def round(self, toolset: AbstractToolset[Any]) -> AbstractToolset[Any]:
         """Put dependencies round every toolset in `toolset` that lists and calls tools of its own."""
-        return toolset.visit_and_replace(
-            lambda leaf: MountedServer(leaf, self) if _is_server(leaf) else MountedTools(leaf, self)
-        )
+        return Called(toolset.visit_and_replace(self._mounted))
+
+    def _mounted(self, leaf: AbstractToolset[Any]) -> AbstractToolset[Any]:
+        if type(leaf) is DynamicToolset:
+            dynamic = cast("DynamicToolset[Any]", leaf)
+            return DynamicToolset(
+                _Making(dynamic, self._mounted), per_run_step=dynamic.per_run_step, id=leaf.id
+            )
+        return MountedServer(leaf, self) if _is_server(leaf) else MountedTools(leaf, self)
+
+
+class _Making:
+    """Makes the toolset of a run or a step as its function does, mounted; the same one where that gives the same."""
+
+    def __init__(
+        self,
+        dynamic: DynamicToolset[Any],
+        mounted: Callable[[AbstractToolset[Any]], AbstractToolset[Any]],
+    ) -> None:
+        self._make = dynamic.toolset_func
+        self._mounted = mounted
+        self._last: tuple[AbstractToolset[Any] | None, AbstractToolset[Any] | None] = None, None
+
+    async def __call__(self, ctx: RunContext[Any]) -> AbstractToolset[Any] | None:
+        made = self._make(ctx)
+        toolset = await made if inspect.isawaitable(made) else made
+        if toolset is not self._last[0]:
+            self._last = toolset, None if toolset is None else toolset.visit_and_replace(self._mounted)
+        return self._last[1]
+
+
+@dataclass
+class Called(WrapperToolset[Any]):
+    """All tools of an agent; remembers a tool by the name that the model calls it by, whatever it is renamed from."""
+
+    async def call_tool(
+        self, name: str, tool_args: dict[str, Any], ctx: RunContext[Any], tool: ToolsetTool[Any]
+    ) -> Any:
+        """Call it."""
+        before = _called.set(name)
+        try:
+            return await super().call_tool(name, tool_args, ctx, tool)
+        finally:
+            _called.reset(before)
 
 
 @dataclass
@@ -86,10 +145,14 @@ class MountedTools(WrapperToolset[Any]):
     async def call_tool(
         self, name: str, tool_args: dict[str, Any], ctx: RunContext[Any], tool: ToolsetTool[Any]
     ) -> Any:
-        """Call it through its dependency; ToolFailed where the run may go on without it and has to."""
+        """Call it through its dependency; GoneWithout where the run may go on without it and has to.
+
+        A function that is no coroutine runs in a thread, which no time limit can end: the call is given up, and the
+        thread goes on.
+        """
         metadata = tool.tool_def.metadata
         agent = agent_of(metadata)
-        dependency = self.mounts.named(f"agent {agent}" if agent else f"tool {tool.tool_def.name}")
+        dependency = self.mounts.named(f"agent {agent}" if agent else f"tool {_called.get(name)}")
         call = partial(self.wrapped.call_tool, name, tool_args, ctx, tool)
         return await _through(dependency, call, idempotent=may_be_called_again(metadata))
 
@@ -103,14 +166,14 @@ class MountedServer(WrapperToolset[Any]):
 
     @property
     def dependency(self) -> Dependency:
-        """The server's; by the id that its toolset was given, else by its label."""
-        return self.mounts.named(f"mcp {self.wrapped.id or self.wrapped.label}")
+        """The server's. Not by its label: that can hold its whole command line."""
+        return self.mounts.named(f"mcp {self.wrapped.id or 'unnamed'}")
 
     async def __aenter__(self) -> Self:
         """Connect; a server that the run may go on without may be away."""
-        dependency = self.dependency
-        with _Dispensable(dependency):
-            await dependency.call(self.wrapped.__aenter__, trail=run_under_way() or UNRECORDED)
+        with _Dispensable(self.dependency):
+            shared = getattr(self.wrapped, "is_running", False)
+            await self._reach(self.wrapped.__aenter__, proves=not shared)
             self.connected = True
         return self
 
@@ -126,32 +189,52 @@ class MountedServer(WrapperToolset[Any]):
         dependency, run = self.dependency, run_under_way()
         if run is not None and dependency.name in run.missing:
             return {}
-        list_tools = partial(self.wrapped.get_tools, ctx)
         with _Dispensable(dependency):
-            return await dependency.call(list_tools, idempotent=True, trail=run or UNRECORDED)
+            return await self._reach(partial(self.wrapped.get_tools, ctx), proves=False)
         return {}
 
     async def call_tool(
         self, name: str, tool_args: dict[str, Any], ctx: RunContext[Any], tool: ToolsetTool[Any]
     ) -> Any:
-        """Call one of its tools; ToolFailed where the run may go on without it and has to."""
+        """Call one of its tools; GoneWithout where the run may go on without it and has to."""
         call = partial(self.wrapped.call_tool, name, tool_args, ctx, tool)
-        return await _through(self.dependency, call, idempotent=may_be_called_again(tool.tool_def.metadata))
+        again = may_be_called_again(tool.tool_def.metadata)
+        return await _through(self.dependency, call, idempotent=again, translated=True)
+
+    async def _reach(self, ask: Callable[[], Awaitable[T]], *, proves: bool) -> T:
+        """Connect or list. That it works says nothing of a server whose calls fail, and a list may come from memory.
+
+        So only a failure counts; a new connection, where `proves`, closes a circuit that waits for a sign of life.
+        """
+        dependency = self.dependency
+        async with dependency.admitted(run_under_way() or UNRECORDED) as admission:
+            if admission.plan is not None:
+                await admission.plan.before()
+            answer = await ask()
+            if dependency.circuit.state == "closed" or not proves:
+                admission.report("ignored", "ok")
+            return answer
 
 
-async def _through(dependency: Dependency, call: Callable[[], Any], *, idempotent: bool) -> Any:
-    with _Dispensable(dependency):
+async def _through(
+    dependency: Dependency, call: Callable[[], Awaitable[T]], *, idempotent: bool, translated: bool = False
+) -> T:
+    with _Dispensable(dependency, translated=translated):
         return await dependency.call(call, idempotent=idempotent, trail=run_under_way() or UNRECORDED)
-    raise ToolFailed(_WITHOUT)
+    raise GoneWithout
 
 
 class _Dispensable:
-    """A block at whose failure the run goes on, where the dependency is optional and is what failed."""
+    """A block at whose failure the run goes on, where the dependency is optional and is what failed.
 
-    __slots__ = ("_dependency",)
+    `translated` says that a client tells the model of failures in words that nobody chose for it, as that of MCP does.
+    """
 
-    def __init__(self, dependency: Dependency) -> None:
+    __slots__ = ("_dependency", "_translated")
+
+    def __init__(self, dependency: Dependency, *, translated: bool = False) -> None:
         self._dependency = dependency
+        self._translated = translated
 
     def __enter__(self) -> None:
         return
@@ -162,12 +245,22 @@ class _Dispensable:
         protection = self._dependency.protection
         if not isinstance(error, Exception) or not protection.optional:
             return False
-        if isinstance(error, protection.ignore) or not (nothing_answered(error) or read_fault(error).counts):
+        said = isinstance(error, _SAID) and not (self._translated and read_fault(error).counts)
+        if said or isinstance(error, protection.ignore) or not _is_away(error):
             return False
         run = run_under_way()
         if run is not None:
             run.go_without(self._dependency.name)
         return True
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether a dependency failed or was not asked, rather than that the caller may not ask it, or asks amiss."""
+    if isinstance(error, Rejected):
+        # A limit or a guard is nothing to go on without.
+        return nothing_answered(error) or isinstance(error, Unavailable)
+    fault = read_fault(error)
+    return fault.counts or fault.kind in {"out_of_time", "held_back"}
 
 
 def _is_server(toolset: AbstractToolset[Any]) -> bool:

@@ -7,7 +7,15 @@ from typing import cast
 
 from seawall_contracts.outputs.passages import QUOTE, Cited, Text, shown, stands
 from seawall_contracts.outputs.rows import ContractRow
-from seawall_contracts.schema import Alert, Finding, NdaAnswer, ReviewTransaction, RuleVerdict, Span
+from seawall_contracts.schema import (
+    Alert,
+    Finding,
+    NdaAnswer,
+    ReviewTransaction,
+    RiskAssessment,
+    RuleVerdict,
+    Span,
+)
 
 # A hostile document must not decide how large its page is.
 _PHRASES = 4000
@@ -89,6 +97,7 @@ def index_entry(row: ContractRow, phrases: Phrases) -> Json:
         "alerts": [phrases.refer(clip(alert.kind, 80)) for alert in row.alerts[:4]],
         "cost": None if spent is None or spent.cost_usd is None else float(spent.cost_usd),
         "seconds": None if spent is None else _number(spent.seconds, 3),
+        "degraded": [clip(part, 40) for part in row.degraded[:4]],
         "copy": row.duplicate_of is not None,
     }
 
@@ -113,6 +122,8 @@ def detail(row: ContractRow, phrases: Phrases) -> Json:
         "route": row.route,
         "reasons": [clip(reason, _PROSE) for reason in row.reasons[:_REASONS]],
         "alerts": alerts,
+        "opinion": None if row.risk_assessment is None else _opinion(row.risk_assessment, cited, phrases),
+        "degraded": [clip(part, 40) for part in row.degraded[:_PARTIES]],
         "book": None if book is None else [clip(book.name, 120), clip(book.version, 40)],
         "rules": rules,
         "findings": [_finding(each, cited, phrases) for each in row.findings[:_FINDINGS]],
@@ -169,6 +180,20 @@ def _by_urgency(row: ContractRow) -> list[RuleVerdict]:
 
 def _alert(alert: Alert, cited: Citations) -> list[object]:
     return [clip(alert.kind, 120), clip(alert.why, _PROSE), cited.cite(alert.spans)]
+
+
+def _opinion(opinion: RiskAssessment, cited: Citations, phrases: Phrases) -> list[object]:
+    drivers = [
+        [phrases.refer(clip(driver.clause, 80)), cited.cite([driver.span])]
+        for driver in opinion.drivers[:_REASONS]
+    ]
+    return [
+        opinion.level,
+        clip(opinion.summary, _PROSE),
+        drivers,
+        opinion.unfounded,
+        clip(opinion.model, 120),
+    ]
 
 
 def _rule(rule: RuleVerdict, cited: Citations, phrases: Phrases) -> list[object]:

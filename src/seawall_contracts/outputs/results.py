@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,7 +12,10 @@ from seawall_contracts.schema import ContractReview, ReviewedRow, ReviewTransact
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of `results.jsonl` as it is counted and written: `line` is its JSON object. A copy has cost nothing."""
+    """A row of `results.jsonl` as it is counted and written: `line` is its JSON object. A copy has cost nothing.
+
+    `degraded` says that a part is missing. A row that `supersedes` an earlier one of its file counts only what it adds.
+    """
 
     file: str
     line: str
@@ -20,6 +23,8 @@ class Row:
     cost_usd: float | None = 0.0
     input_tokens: int = 0
     tokens_whole_document: int = 0
+    degraded: bool = False
+    supersedes: bool = False
 
 
 def row_body(sha256: str, review: ContractReview, transaction: ReviewTransaction) -> str:
@@ -38,14 +43,31 @@ def row_body(sha256: str, review: ContractReview, transaction: ReviewTransaction
     return row.model_dump_json()
 
 
-def reviewed_rows(files: Sequence[str], body: str, transaction: ReviewTransaction) -> list[Row]:
+def reviewed_rows(
+    files: Sequence[str], body: str, transaction: ReviewTransaction, *, degraded: bool = False
+) -> list[Row]:
     """Make the rows of one reviewed document: the first file's with its cost, a free one for each copy."""
     first, *copies = (json_safe(file) for file in files)
     spent = (transaction.cost_usd, transaction.input_tokens, transaction.tokens_whole_document)
     return [
-        Row(first, _line(first, body, None), None, *spent),
-        *(Row(copy, _line(copy, body, first)) for copy in copies),
+        Row(first, _line(first, body, None), None, *spent, degraded),
+        *(Row(copy, _line(copy, body, first), degraded=degraded) for copy in copies),
     ]
+
+
+def completed_rows(
+    files: Sequence[str], body: str, transaction: ReviewTransaction, before: ReviewTransaction
+) -> list[Row]:
+    """Make the rows that take the place of degraded ones, counted at what they cost beyond those."""
+    known = transaction.cost_usd is not None and before.cost_usd is not None
+    added = before.model_copy(
+        update={
+            "cost_usd": (transaction.cost_usd or 0.0) - (before.cost_usd or 0.0) if known else None,
+            "input_tokens": transaction.input_tokens - before.input_tokens,
+            "tokens_whole_document": 0,
+        }
+    )
+    return [replace(row, supersedes=True) for row in reviewed_rows(files, body, added)]
 
 
 def failed_row(file: str, sha256: str | None, error: str) -> Row:
@@ -65,12 +87,12 @@ def json_safe(name: str) -> str:
 
 
 class ResultsFile:
-    """Appends rows as they come, each line whole; `finish` puts them in the files' order, once each."""
+    """Appends rows as they come, each line whole; `finish` puts the newest of each file in the files' order."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO = path.open("w+b")
-        self._places: list[tuple[str, int, int]] = []
+        self._places: dict[str, tuple[int, int]] = {}
         self._end = 0
 
     def append(self, rows: Iterable[Row]) -> None:
@@ -79,7 +101,7 @@ class ResultsFile:
             # A lone surrogate (in a garbled name, say) is written as its JSON escape.
             line = (row.line + "\n").encode("utf-8", "backslashreplace")
             self._file.write(line)
-            self._places.append((row.file, self._end, len(line)))
+            self._places[row.file] = (self._end, len(line))
             self._end += len(line)
         self._file.flush()
 
@@ -87,7 +109,8 @@ class ResultsFile:
         """Sort the rows by `order` (file to place) and put the sorted file in place in one step."""
         aside = self._path.with_suffix(".part")
         with self._file, aside.open("wb") as ordered:
-            for _, start, length in sorted(self._places, key=lambda place: order[place[0]]):
+            for file in sorted(self._places, key=lambda file: order[file]):
+                start, length = self._places[file]
                 self._file.seek(start)
                 ordered.write(self._file.read(length))
             ordered.flush()

@@ -15,6 +15,7 @@ from seawall_contracts.schema import (
     PlaybookVerdict,
     ReviewTransaction,
     Risk,
+    RiskAssessment,
     Route,
 )
 
@@ -46,6 +47,8 @@ class ContractRow(_Lenient):
     risk: Risk | None = None
     route: Route | None = None
     reasons: tuple[str, ...] = ()
+    risk_assessment: RiskAssessment | None = None
+    degraded: tuple[str, ...] = ()
     facts: Facts = Facts()
     transaction: ReviewTransaction | None = None
     duplicate_of: str | None = None
@@ -68,6 +71,7 @@ class RunFacts(_Lenient):
 
     resumed: int = 0
     interrupted: bool = False
+    degraded: int = 0
     seconds: float = 0.0
     contracts_per_second: float = 0.0
     peak_rss_mb: float | None = None

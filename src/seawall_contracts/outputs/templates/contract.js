@@ -8,6 +8,24 @@ const drawAlerts = (contract, go) => contract.alerts.length === 0 ? null : h("se
 const drawReasons = (contract) => contract.reasons.length === 0 ? null : h("section", { class: "reasons", "aria-labelledby": "reasons-title" },
   h("h2", { id: "reasons-title" }, "Why this route"), h("ul", {}, contract.reasons.map((reason) => h("li", {}, own(reason)))));
 
+const drawOpinion = (contract, go) => {
+  const lack = {
+    risk: "Missing: the risk model did not answer. The risk above is the playbook's alone; run the review again to complete it.",
+    "risk refused": "None: a guard refused to show this contract to the risk model. The risk above is the playbook's alone.",
+  }[contract.degraded[0]];
+  if (lack) {
+    return h("section", { class: "reasons", "aria-labelledby": "opinion-title" },
+      h("h2", { id: "opinion-title" }, "Risk opinion"), h("p", { class: "notice" }, lack));
+  }
+  if (!contract.opinion) return null;
+  const [rated, summary, drivers, unfounded, model] = contract.opinion;
+  return h("section", { class: "reasons", "aria-labelledby": "opinion-title" },
+    h("h2", { id: "opinion-title" }, "Risk opinion"),
+    h("p", {}, level("risk", rated), " risk, says ", own(model || "the risk model"), ": ", own(summary)),
+    drivers.map(([clause, spans]) => h("div", {}, h("h3", {}, own(said(clause))), evidence(contract, spans, go))),
+    unfounded > 0 && h("p", { class: "explain" }, `${plural(unfounded, "reason", "reasons")} left out: the words quoted for it are not in the contract.`));
+};
+
 const place = (contract, spans, text, go) => spans.length && contract.anchors.has(spans[0])
   ? h("button", { type: "button", class: "place", onclick: () => go(spans[0]), title: "Show in the text" }, own(text)) : own(text);
 
@@ -100,7 +118,7 @@ const drawContract = (root, at) => {
     drawAlerts(contract, go) || "",
     drawFacts(contract, go),
     h("div", { class: "desk" },
-      h("div", { class: "notes" }, drawReasons(contract), drawVerdicts(contract, go), drawFindings(contract, go), drawAnswers(contract, go), drawMoreFacts(contract, go), drawSpent(contract)),
+      h("div", { class: "notes" }, drawReasons(contract), drawOpinion(contract, go), drawVerdicts(contract, go), drawFindings(contract, go), drawAnswers(contract, go), drawMoreFacts(contract, go), drawSpent(contract)),
       text));
   watchMarks(text, notes);
   return undefined;
