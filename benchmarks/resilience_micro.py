@@ -1,13 +1,19 @@
 """What each mechanism of resilience adds to a call, in µs: the best of several rounds, next to a bare await."""
 
+import asyncio
+import secrets
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from seawall.defense.chaos import Chaos, Fault, Injector
 from seawall.defense.dependency import Dependency, Protection
 from seawall.defense.load import Bulkhead, Gate, Slot
 from seawall.defense.resilience import Breaker, CircuitBreaker, Permit, Refusal, allow, spending
-from seawall.foundation.storage.redis import Script
+from seawall.defense.resilience.shared import SharedBreakers
+from seawall.foundation.storage.redis import RedisScripts, Script
+from tests.redis_server import RedisServer
 
 _ROUNDS = 7
 _CALLS = 20_000
@@ -79,4 +85,30 @@ async def micro() -> dict[str, float]:
 
 
 async def _shared() -> dict[str, float]:
-    return {}
+    """A shared breaker on a Redis of its own: a call while it is closed, and leave for a probe next to an empty script."""
+    many = CircuitBreaker(minimum_calls=1, open_for="1ms", max_open="1ms", half_open_probes=10**6)
+    with tempfile.TemporaryDirectory() as folder:
+        server = RedisServer(Path(folder))
+        server.start()
+        scripts = RedisScripts(server.url, timeout="1s")
+        async with SharedBreakers(scripts, secret=secrets.token_bytes(16)) as breakers:
+            closed, probed = breakers.breaker("closed", CircuitBreaker()), breakers.breaker("probed", many)
+
+            async def call() -> None:
+                permit = await closed.enter()
+                assert isinstance(permit, Permit)
+                closed.record(permit, "success")
+
+            permit = await probed.enter()
+            assert isinstance(permit, Permit)
+            probed.record(permit, "failure")
+            await asyncio.sleep(0.3)
+            results = {
+                "shared_breaker_closed": await _timed(call),
+                "redis_empty_script": await _timed(lambda: scripts.run(_EMPTY, [], []), 500),
+                "shared_breaker_probe_on_redis": await _timed(probed.enter, 30),
+            }
+            assert probed.state == "half_open"
+        await scripts.aclose()
+        server.kill()
+        return results

@@ -23,15 +23,27 @@ class SpiedScripts(RedisScripts):
     """Counts calls; can lose an answer after Redis did what it was asked, and hold calls back at a gate."""
 
     calls = 0
+    under_way = 0
     lose = 0
     gate: asyncio.Event | None = None
 
-    async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes | str | int]) -> Any:
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        args: Sequence[bytes | str | int],
+        *,
+        read: Callable[[Any], Any] = lambda answer: answer,
+    ) -> Any:
         """Run it, or seem not to."""
         self.calls += 1
-        if self.gate is not None:
-            await self.gate.wait()
-        answer = await super().run(script, keys, args)
+        self.under_way += 1
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+            answer = await super().run(script, keys, args, read=read)
+        finally:
+            self.under_way -= 1
         if self.lose:
             self.lose -= 1
             self._failed("lost")
@@ -55,6 +67,11 @@ class Process:
     def changes(self) -> list[str]:
         """List the states that were told, in order."""
         return [one.after for one in self.told]
+
+    def open_gate(self) -> None:
+        """Let held calls go."""
+        if self.scripts.gate is not None:
+            self.scripts.gate.set()
 
     async def enter(self) -> Permit:
         """Enter, which must be granted."""
@@ -97,6 +114,7 @@ class World:
         for process in made:
             self._stack.push_async_callback(process.scripts.aclose)
             await self._stack.enter_async_context(process.breakers)
+            self._stack.callback(process.open_gate)
         await until(lambda: all(process.scripts.calls > 0 for process in made))
         return made
 
@@ -107,6 +125,12 @@ class World:
             lambda: self.clock.advance(0.001),
         )
 
+    async def quiet(self, processes: Sequence[Process]) -> None:
+        """Wait until no process has anything to say or to hear before its next turn."""
+        await until(
+            lambda: not any(one.scripts.under_way or one.breakers._urgent.is_set() for one in processes)
+        )
+
     async def without(self, processes: Sequence[Process]) -> None:
         """Wait until all noticed that Redis does not answer."""
         await until(lambda: not any(process.breakers.answers for process in processes))
@@ -114,10 +138,14 @@ class World:
     async def back(self, processes: Sequence[Process]) -> None:
         """Let the rests be over, and wait until Redis answers all."""
         self.clock.advance("1s")
-        await until(
-            lambda: all(process.breakers.answers and not process.breaker.pending for process in processes),
-            lambda: self.clock.advance(0.001),
-        )
+
+        def again() -> None:
+            self.clock.advance(0.001)
+            for process in processes:
+                process.breakers.wake()
+
+        again()
+        await until(lambda: all(one.breakers.answers and not one.breaker.pending for one in processes), again)
 
 
 async def until(reached: Callable[[], bool], meanwhile: Callable[[], object] = bool) -> None:

@@ -63,7 +63,7 @@ async def test_a_trip_during_an_outage_opens_all_afterwards(
     world: World, redis_server: RedisServer, how: str
 ) -> None:
     """What one process found out alone it tells when Redis answers again, whether it kept its memory or not."""
-    processes = await world.processes(3, timeout="100ms")
+    processes = await world.processes(3, timeout="1s")
     await processes[2].end("success")
     if how == "hung":
         redis_server.hang()
@@ -86,11 +86,12 @@ async def test_who_asks_a_hung_redis_for_a_probe_is_answered_here(
     world: World, redis_server: RedisServer
 ) -> None:
     """One caller waits for the time limit, the next ask nobody; what Redis grants too late is given back."""
-    processes = await world.processes(2, CircuitBreaker(minimum_calls=2), every="1h", timeout="100ms")
+    processes = await world.processes(2, CircuitBreaker(minimum_calls=2), every="1h", timeout="1s")
     await processes[0].trip()
     await until(lambda: not processes[0].breaker.pending)
     processes[1].breakers.wake()
     await world.agree(processes, "open")
+    await world.quiet(processes)
     world.clock.advance("10s")
     redis_server.hang()
     alone = await processes[0].enter()

@@ -1,11 +1,14 @@
 """Two hardened agents that share one Redis, as two processes of a service do, and what they do without it."""
 
+import asyncio
+
 import pytest
 from pydantic_ai import Agent
 from pydantic_ai.models.test import TestModel
 
 from seawall import open_shared
 from seawall.defense import (
+    CircuitOpen,
     Distrusted,
     GuardBlocked,
     Hardened,
@@ -31,7 +34,7 @@ class Replica:
     def __init__(self, url: str) -> None:
         self.events: list[Event] = []
         bus = EventBus(self.events.append)
-        shared = open_shared(url, KEYS, replicas=2, events=bus)
+        self.shared = shared = open_shared(url, KEYS, replicas=2, events=bus)
         self.scripts = shared.scripts
         policy = Policy(guards=[guards.injection()], limits=[RateLimit(10, per="1h")])
         self.safe: Hardened[None, str] = harden(
@@ -75,23 +78,44 @@ async def test_trust_lost_here_is_lost_there(redis_server: RedisServer) -> None:
 async def test_without_redis_each_goes_on_with_its_share(redis_server: RedisServer) -> None:
     """A hung Redis is seen in health and told once; half the limit is this replica's; a known ban stays one."""
     replica = Replica(redis_server.url)
-    for _ in range(3):
-        with pytest.raises(GuardBlocked):
-            await replica.ask(ATTACK, MALLORY)
-    assert replica.safe.health().ok
-    redis_server.hang()
-    try:
-        for _ in range(5):
+    async with replica.shared:
+        for _ in range(3):
+            with pytest.raises(GuardBlocked):
+                await replica.ask(ATTACK, MALLORY)
+        assert replica.safe.health().ok
+        redis_server.hang()
+        try:
+            for _ in range(5):
+                await replica.ask()
+            health = replica.safe.health()
+            assert health.degraded == dict.fromkeys(health.stores, "open")
+            with pytest.raises(RateLimited):
+                await replica.ask()
+            with pytest.raises(Distrusted):
+                await replica.ask("hello", MALLORY)
+        finally:
+            redis_server.resume()
+        told = [event.healthy for event in replica.events if isinstance(event, StoreChanged)]
+        assert told[0] is False
+
+
+async def test_what_one_process_finds_out_of_a_dependency_all_know(redis_server: RedisServer) -> None:
+    """A model that is down for one replica is left alone by the others, and an operator's word reaches all."""
+    one, two = Replica(redis_server.url), Replica(redis_server.url)
+    async with one.shared, two.shared:
+        for replica in (one, two):
             await replica.ask()
-        health = replica.safe.health()
-        assert {health.stores["store counters"], health.stores["store trust"]} == {"open"}
-        assert not health.ok
-        with pytest.raises(RateLimited):
-            await replica.ask()
-        with pytest.raises(Distrusted):
-            await replica.ask("hello", MALLORY)
-    finally:
-        redis_server.resume()
-    told = [event.healthy for event in replica.events if isinstance(event, StoreChanged)]
-    assert told[0] is False
-    await replica.scripts.aclose()
+        one.safe.circuits["model test"].isolate("maintenance")
+        while two.safe.circuits["model test"].state != "isolated":
+            await asyncio.sleep(0.01)
+        with pytest.raises(CircuitOpen, match="maintenance"):
+            await two.ask()
+        two.safe.circuits["model test"].reset()
+        while one.safe.circuits["model test"].state != "closed":
+            await asyncio.sleep(0.01)
+        await one.ask()
+        assert one.safe.health().stores == {
+            "store counters": "closed",
+            "store trust": "closed",
+            "store circuits": "closed",
+        }

@@ -91,7 +91,7 @@ class _Works:
         self._injector = None if policy.chaos is None else Injector(policy.chaos, clock=clock)
 
     def dependency(self, name: str, protection: Protection, *, replaceable: bool = False) -> Dependency:
-        """Make one; its circuit is shared with the same agent's in other processes, where circuits are."""
+        """Make one; where circuits are shared, with the same agent's in other processes, each config by itself."""
         circuit = self._circuit(name, protection.breaker)
         return Dependency(
             name,

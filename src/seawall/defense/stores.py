@@ -9,11 +9,11 @@ from seawall.defense.resilience import Circuit, CircuitBreaker
 
 
 class Circuits(Protocol):
-    """Gives the shared circuit of a name; `degraded` says that each process goes by its own for now."""
+    """Gives the shared circuit of a name; while it does not answer each process goes by its own."""
 
     @property
-    def degraded(self) -> bool:
-        """Whether the shared state is away."""
+    def answers(self) -> bool:
+        """Whether states are shared now."""
         ...
 
     def breaker(self, name: str, config: CircuitBreaker) -> Circuit:
@@ -31,9 +31,11 @@ class Stores:
 
     def states(self) -> dict[str, str]:
         """Say of each shared store whether it answers: `closed`, or `open` where each process goes by itself."""
-        known = {"counters": self.counters, "trust": self.trust, "circuits": self.circuits}
-        return {
+        states = {
             f"store {name}": "open" if store.degraded else "closed"
-            for name, store in known.items()
+            for name, store in (("counters", self.counters), ("trust", self.trust))
             if store is not None
         }
+        if self.circuits is not None:
+            states["store circuits"] = "closed" if self.circuits.answers else "open"
+        return states

@@ -1,4 +1,4 @@
-"""What several processes of one service share in one Redis: counters of limits, and trust in callers."""
+"""What several processes of one service share in one Redis: counters of limits, trust in callers, and circuits."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Self
 from seawall.defense.abuse import Abuse
 from seawall.defense.abuse.shared import RedisTrust
 from seawall.defense.limits.redis_store import OnStoreError, RedisStore
+from seawall.defense.resilience.shared import SharedBreakers
 from seawall.defense.stores import Stores
 from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.errors import ConfigError, StoreError
@@ -31,13 +32,14 @@ class SharedStores:
 
     counters: RedisStore
     trust: RedisTrust
+    circuits: SharedBreakers
     scripts: RedisScripts
     key: str
 
     @property
     def stores(self) -> Stores:
         """What a hardened agent is given of it."""
-        return Stores(counters=self.counters, trust=self.trust)
+        return Stores(counters=self.counters, trust=self.trust, circuits=self.circuits)
 
     async def __aenter__(self) -> Self:
         """See that this Redis counts under the same master key; ConfigError if not, nothing if it gives no answer."""
@@ -49,11 +51,13 @@ class SharedStores:
                     "this Redis counts callers under another master key: give SEAWALL_MASTER_KEY, or the key file, of "
                     "the service that it belongs to"
                 )
+        await self.circuits.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.circuits.__aexit__(kind, error, trace)
         await self.scripts.aclose()
 
 
@@ -80,4 +84,7 @@ def open_shared(
         events=events,
     )
     trust = RedisTrust(abuse or Abuse(), scripts, secret=keyring.key("trust"), events=events)
-    return SharedStores(counters=counters, trust=trust, scripts=scripts, key=keyring.fingerprint())
+    circuits = SharedBreakers(scripts, secret=keyring.key("circuits"))
+    return SharedStores(
+        counters=counters, trust=trust, circuits=circuits, scripts=scripts, key=keyring.fingerprint()
+    )
