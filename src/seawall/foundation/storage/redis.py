@@ -13,7 +13,8 @@ from redis.exceptions import NoScriptError, RedisError
 
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.errors import StoreError
-from seawall.foundation.events import EventBus, StoreChanged
+from seawall.foundation.events import EventBus
+from seawall.foundation.storage.circuit import StoreCircuit, StoreState
 from seawall.foundation.units import Period, seconds
 
 T = TypeVar("T")
@@ -40,8 +41,9 @@ class RedisScripts:
 
     A call that fails or takes longer raises StoreError, and Redis is then left alone for `rest`: calls in that
     time raise at once, so that a hung store delays a few callers by `timeout`, not every one. After it a single
-    call tries again while the others still raise. A script that timed out may have run all the same. For use from
-    one event loop; close it with `aclose`.
+    call tries again while the others still raise; where that fails too, the rest grows, up to `longest_rest`. So it is
+    found within that time after it came back. `state`, `isolate` and `reset` are as in `StoreCircuit`. A script that timed
+    out may have run all the same. For use from one event loop; close it with `aclose`.
     """
 
     def __init__(
@@ -50,14 +52,12 @@ class RedisScripts:
         *,
         timeout: Period = "40ms",
         rest: Period = "1s",
+        longest_rest: Period = "10s",
         events: EventBus | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._timeout = seconds(timeout)
-        self._rest = seconds(rest)
-        self._events = events or EventBus()
-        self._clock = clock
-        self._rests_until: float | None = None
+        self._circuit = StoreCircuit("redis", rest=rest, longest=longest_rest, events=events, clock=clock)
         client: Any = Redis
         self._redis = client.from_url(
             url,
@@ -68,9 +68,22 @@ class RedisScripts:
         )
 
     @property
+    def state(self) -> StoreState:
+        """Closed, open, half-open while a call tries it, or isolated; for readiness, metrics and the console."""
+        return self._circuit.state
+
+    @property
     def healthy(self) -> bool:
-        """Whether the last call got an answer; for readiness, metrics and the console."""
-        return self._rests_until is None
+        """Whether it answers, as far as is known."""
+        return self._circuit.state == "closed"
+
+    def isolate(self, why: str = "isolated by an operator") -> None:
+        """Ask Redis nothing until `reset`, as if it were away; calls under way end as they do."""
+        self._circuit.isolate(why)
+
+    def reset(self, why: str = "reset by an operator") -> None:
+        """Ask Redis again from now on."""
+        self._circuit.reset(why)
 
     async def run(
         self,
@@ -84,20 +97,21 @@ class RedisScripts:
 
         StoreError where there is no answer in time, or none that `read` can make out.
         """
-        self._admit()
+        call = self._circuit.enter()
         try:
             async with asyncio.timeout(self._timeout):
                 answer = read(await self._evaluate(script, keys, args))
+            self._circuit.answered(call)
+            return answer
         # The last ones: what came back is no answer of that script, or not even of Redis.
         except (RedisError, OSError, ValueError, TypeError, LookupError) as error:
-            self._failed(type(error).__name__)
+            self._circuit.failed(call, type(error).__name__)
             raise StoreError(
                 f"the shared store gave no answer within {self._timeout * 1000:g} ms ({type(error).__name__})"
             ) from error
-        if self._rests_until is not None:
-            self._rests_until = None
-            self._events.publish(StoreChanged("redis", healthy=True, why="answered"))
-        return answer
+        finally:
+            # A call that its caller gave up must not keep the others out for ever.
+            self._circuit.left(call)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -111,18 +125,3 @@ class RedisScripts:
         except NoScriptError:
             # A store that was restarted has forgotten its scripts.
             return await self._redis.eval(script.text, len(keys), *keys, *args)
-
-    def _admit(self) -> None:
-        if self._rests_until is None:
-            return
-        now = self._clock.monotonic()
-        if now < self._rests_until:
-            raise StoreError("the shared store gave no answer lately and is left alone for a moment")
-        # This call tries it; the others go on without until it is known.
-        self._rests_until = now + self._rest
-
-    def _failed(self, why: str) -> None:
-        before = self._rests_until
-        self._rests_until = self._clock.monotonic() + self._rest
-        if before is None:
-            self._events.publish(StoreChanged("redis", healthy=False, why=why))
