@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from seawall.edge.breaker_command import breaker_app
 from seawall.edge.guard_command import guard
 from seawall.edge.pii_command import pii
 from seawall.edge.trust_command import trust_app
@@ -24,6 +25,7 @@ retention_app = typer.Typer(no_args_is_help=True, help="Retention: what has expi
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(retention_app, name="retention")
 app.add_typer(trust_app, name="trust")
+app.add_typer(breaker_app, name="breaker")
 app.command("guard")(guard)
 app.command("pii")(pii)
 

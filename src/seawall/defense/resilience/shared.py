@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 from seawall.defense.resilience.breaker import State
 from seawall.defense.resilience.config import CircuitBreaker
 from seawall.defense.resilience.shared_breaker import Heard, Line, SharedBreaker
-from seawall.defense.resilience.shared_script import EXCHANGE
+from seawall.defense.resilience.shared_script import EXCHANGE, NAMES
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.errors import ConfigError, StoreError
 from seawall.foundation.patterns import compile_pattern
@@ -30,6 +30,8 @@ _STATES: dict[bytes, State] = {
     b"isolated": "isolated",
 }
 _MOST_BREAKERS = 256
+# Seconds between two times of saying which breakers there are.
+_NAMED_AGAIN = 60.0
 # Seconds; shorter than the rest that a store gets which did not answer, so that what got no answer is dead by then.
 _DEADLINE = 0.5
 
@@ -49,7 +51,7 @@ class SharedBreakers:
     state wins, and what happens without Redis, is said at `SharedBreaker`.
 
     Keys are keyed blake2b digests of the names and expire: isolated after 400 days, all else after 10 minutes or
-    longer unused. The `why` of an operator is kept in Redis as it is. Redis must not evict (`noeviction`). At most
+    longer unused. The names themselves, for an operator to see, are kept in one set for an hour. The `why` of an operator is kept in Redis as it is. Redis must not evict (`noeviction`). At most
     256 breakers. ConfigError for settings that cannot hold.
     """
 
@@ -75,6 +77,7 @@ class SharedBreakers:
         self._prefix = f"{{{namespace}}}:breaker:".encode()
         self._clock = clock
         self._breakers: dict[str, SharedBreaker] = {}
+        self._named: dict[str, float] = {}
         self._urgent = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         # What to add to this process's clock to have Redis' own; a guess until Redis has answered once.
@@ -121,6 +124,17 @@ class SharedBreakers:
             )
         return found
 
+    async def exchange(self) -> None:
+        """Tell and hear now, for all breakers; StoreError where Redis gives no answer."""
+        await self._exchange(list(self._breakers.values()))
+
+    async def names(self) -> list[str]:
+        """Return the name of every breaker that any process made lately; StoreError where Redis gives no answer."""
+        known = await self._scripts.run(NAMES, [self._prefix + b"names"], list(self._breakers), read=_names)
+        now = self._clock.monotonic()
+        self._named = dict.fromkeys(self._breakers, now)
+        return sorted(known)
+
     def wake(self) -> None:
         """Exchange now rather than at the next turn."""
         self._urgent.set()
@@ -144,10 +158,15 @@ class SharedBreakers:
         while self._task is task and not task.cancelling():
             self._urgent.clear()
             with suppress(StoreError):
-                await self._exchange(list(self._breakers.values()))
+                await self.exchange()
+                if self._unnamed(self._clock.monotonic()):
+                    await self.names()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.every):
                     await self._urgent.wait()
+
+    def _unnamed(self, now: float) -> bool:
+        return any(now - self._named.get(name, -_NAMED_AGAIN) >= _NAMED_AGAIN for name in self._breakers)
 
     async def _exchange(self, breakers: Sequence[SharedBreaker], lease: str = "") -> list[Heard | None]:
         """Tell and hear in one atomic step; StoreError, and every breaker on its own, where there is no answer."""
@@ -192,6 +211,10 @@ class SharedBreakers:
     def _at(self) -> int:
         # Redis tells the time; a test that turns it says another.
         return 0
+
+
+def _names(answer: Any) -> list[str]:
+    return [bytes(name).decode() for name in answer]
 
 
 def _read(answer: Any) -> _Answer:

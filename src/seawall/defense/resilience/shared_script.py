@@ -143,3 +143,13 @@ return answer
 """
 
 EXCHANGE = Script(_TEXT)
+
+# Adds the names that a process has, and gives those of all: at most 1,024, each set afresh every minute it is in use.
+NAMES = Script("""
+local now = redis.call('TIME')[1]
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 3600)
+for _, name in ipairs(ARGV) do redis.call('ZADD', KEYS[1], now, name) end
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1025)
+redis.call('EXPIRE', KEYS[1], 3600)
+return redis.call('ZRANGE', KEYS[1], 0, -1)
+""")
