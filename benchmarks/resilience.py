@@ -204,9 +204,16 @@ def _report(
         "calls_to_the_dead_dependency": dead,
         "calls_to_the_dead_dependency_percent": round(100 * dead / requests, 3),
         "seconds_to_first_full_answer_after_healing": round(min(whole) - heals, 3) if whole else None,
-        "probes_after_healing": sum(after == "half_open" and at >= heals for at, _, after in changes),
+        "probes_until_it_closed": _probes(changes, heals),
         "breaker": [f"{at:.2f} s: {before} -> {after}" for at, before, after in changes],
     }
+
+
+def _probes(changes: list[tuple[float, str, str]], heals: float) -> int:
+    """Count the probes that it took from healing to the circuit's closing."""
+    later = [after for at, _, after in changes if at >= heals]
+    until = later[: later.index("closed")] if "closed" in later else later
+    return until.count("half_open")
 
 
 async def storm(server: Server, mode: Mode, requests: int) -> dict[str, Any]:

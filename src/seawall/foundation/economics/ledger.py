@@ -12,7 +12,15 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    StatementError,
+)
 
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.errors import StoreError
@@ -60,8 +68,10 @@ class Ledger:
     touches the disk. A row that is appended twice, by the same id, is there once.
 
     While the file cannot be written (full, locked, gone) rows are kept and tried again, after 0.1 s at first and 30 s at
-    most: `state` is `open` until a write succeeds, and `events` hear of both changes. The buffer holds at most
-    `capacity` rows: when the disk has fallen that far behind, appending raises StoreError rather than forget silently.
+    most: `state` is `open` until a write succeeds, and `events` hear of both changes, on the writer's thread. The buffer
+    holds at most `capacity` rows: when the disk has fallen that far behind, appending raises StoreError rather than
+    forget silently. A row that no disk would take, such as one with a number beyond 64 bits, is left out, counted in
+    `unfit` and logged by its id, so that it does not hold up the others.
     """
 
     def __init__(
@@ -83,6 +93,7 @@ class Ledger:
         self._work = threading.Condition()
         self._closing = False
         self._writing = 0
+        self.unfit = 0
         self._error: str | None = None
         self._writer = threading.Thread(target=self._write_groups, name="seawall-ledger", daemon=True)
         self._writer.start()
@@ -92,14 +103,21 @@ class Ledger:
         """`closed` while rows reach the disk, `open` from a failed write to the next that succeeds."""
         return "closed" if self._error is None else "open"
 
+    @property
+    def why(self) -> str:
+        """The name of the error that keeps it open; empty while it is closed."""
+        return self._error or ""
+
     def __call__(self, event: Event) -> None:
         """Take a finished transaction off the event stream; every other event is none of the ledger's business."""
         if isinstance(event, TransactionFinished):
             self.append(event.transaction)
 
     def append(self, transaction: Transaction) -> None:
-        """Queue a row; StoreError if the disk is `capacity` rows behind."""
+        """Queue a row; StoreError if the disk is `capacity` rows behind, or the ledger is closed."""
         with self._work:
+            if self._closing:
+                raise StoreError("the ledger is closed; append before it is, or open another")
             if len(self._waiting) + self._writing >= self._capacity:
                 why = "" if self._error is None else f" ({self._error})"
                 raise StoreError(
@@ -118,7 +136,10 @@ class Ledger:
                 )
 
     def close(self) -> None:
-        """Write what is waiting and let go of the file; StoreError where rows are lost, as they cannot be written."""
+        """Write what is waiting and let go of the file; StoreError where rows are lost, as they cannot be written.
+
+        A locked file is waited for once more, 30 s, and a write that already waits for it to the end of its own.
+        """
         with self._work:
             self._closing = True
             self._work.notify_all()
@@ -182,22 +203,48 @@ class Ledger:
         return error
 
     def _write(self, group: list[Transaction]) -> str | None:
+        """Write them all or none; return what kept them from the disk."""
         try:
-            with self._engine.begin() as connection:
-                rows = [_to_row(transaction) for transaction in group]
-                connection.execute(insert(_ledger).on_conflict_do_nothing(index_elements=["id"]), rows)
-        except SQLAlchemyError as error:
-            return type(error).__name__
+            self._insert([_to_row(transaction) for transaction in group])
+        except Exception as error:  # noqa: BLE001  whatever it is, a writer that died would write nothing ever after
+            if not _says_of_the_row(error):
+                return type(error).__name__
+            if len(group) > 1:
+                half = len(group) // 2
+                return self._write(group[:half]) or self._write(group[half:])
+            self.unfit += 1
+            _log.error("ledger: %s is left out, no disk takes it (%s)", group[0].id, type(error).__name__)
         return None
+
+    def _insert(self, rows: list[dict[str, Any]]) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(insert(_ledger).on_conflict_do_nothing(index_elements=["id"]), rows)
 
 
 def _prepare(engine: sa.Engine) -> None:
     """Create the table, or add to one of an earlier version what it lacks."""
     _metadata.create_all(engine)
-    known = {column["name"] for column in sa.inspect(engine).get_columns("ledger")}
-    if "missing" not in known:
-        with engine.begin() as connection:
-            connection.execute(sa.text("ALTER TABLE ledger ADD COLUMN missing JSON NOT NULL DEFAULT '[]'"))
+    if _lacks_missing(engine):
+        try:
+            with engine.begin() as connection:
+                connection.execute(
+                    sa.text("ALTER TABLE ledger ADD COLUMN missing JSON NOT NULL DEFAULT '[]'")
+                )
+        except OperationalError:
+            # Another process may have opened it at the same time, and added it.
+            if _lacks_missing(engine):
+                raise
+
+
+def _lacks_missing(engine: sa.Engine) -> bool:
+    return "missing" not in {column["name"] for column in sa.inspect(engine).get_columns("ledger")}
+
+
+def _says_of_the_row(error: Exception) -> bool:
+    """Whether a write failed by what was to be written, whatever the disk."""
+    if isinstance(error, DBAPIError):
+        return isinstance(error, IntegrityError | DataError | ProgrammingError | InterfaceError)
+    return isinstance(error, StatementError | ValueError | TypeError | ArithmeticError)
 
 
 def _to_row(transaction: Transaction) -> dict[str, Any]:

@@ -97,21 +97,26 @@ class RedisScripts:
 
         StoreError where there is no answer in time, or none that `read` can make out.
         """
-        call = self._circuit.enter()
+        call, cancelled = self._circuit.enter(), _cancellations()
         try:
             async with asyncio.timeout(self._timeout):
                 answer = read(await self._evaluate(script, keys, args))
             self._circuit.answered(call)
-            return answer
         # The last ones: what came back is no answer of that script, or not even of Redis.
         except (RedisError, OSError, ValueError, TypeError, LookupError) as error:
-            self._circuit.failed(call, type(error).__name__)
+            if _cancellations() > cancelled:
+                raise asyncio.CancelledError from error
+            self._failed(type(error).__name__, call)
             raise StoreError(
                 f"the shared store gave no answer within {self._timeout * 1000:g} ms ({type(error).__name__})"
             ) from error
         finally:
             # A call that its caller gave up must not keep the others out for ever.
             self._circuit.left(call)
+        if _cancellations() > cancelled:
+            # On Python 3.11 the driver can swallow a cancellation: whoever was cancelled must not go on.
+            raise asyncio.CancelledError
+        return answer
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -125,3 +130,11 @@ class RedisScripts:
         except NoScriptError:
             # A store that was restarted has forgotten its scripts.
             return await self._redis.eval(script.text, len(keys), *keys, *args)
+
+    def _failed(self, why: str, call: int | None = None) -> None:
+        self._circuit.failed(self._circuit.enter() if call is None else call, why)
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
