@@ -46,7 +46,7 @@ class SpiedScripts(RedisScripts):
             self.under_way -= 1
         if self.lose:
             self.lose -= 1
-            self._failed("lost")
+            self._circuit.failed(self._circuit.enter(), "lost")
             raise StoreError("the answer was lost")
         return answer
 

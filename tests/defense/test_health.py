@@ -1,9 +1,11 @@
 """What health shows, to machines and to people."""
 
+from pathlib import Path
+
 from pydantic_ai import Agent
 from pydantic_ai.models.test import TestModel
 
-from seawall import Policy, Principal, guards, harden
+from seawall import Dependency, Ledger, Policy, Principal, Stores, guards, harden
 from seawall.defense.health import Health
 from seawall.edge.headers import degradation_headers
 from seawall.foundation.transaction import Transaction
@@ -37,6 +39,17 @@ async def test_everything_that_a_run_depended_on_has_its_name_and_state() -> Non
     assert (health.ok, health.degraded) == (False, {"model first": "isolated"})
     result = await safe.run("go", deps=None, principal=ALICE)
     assert (result.degradation, result.transaction.attempts[0]) == ("fallback", "first:breaker")
+
+
+def test_a_ledger_and_a_memory_are_shown_beside_the_rest(tmp_path: Path) -> None:
+    """Whatever has a state can be shown, under the name that it is given."""
+    ledger, notes = Ledger(tmp_path / "ledger.db"), Dependency("memory notes")
+    shown = {"ledger": ledger, "memory notes": notes.circuit}
+    safe = harden(safe_agent(), Policy(), stores=Stores(shown=shown))
+    assert safe.health().stores == {"ledger": "closed", "memory notes": "closed"}
+    notes.circuit.isolate()
+    assert safe.health().degraded == {"memory notes": "isolated"}
+    ledger.close()
 
 
 def test_health_as_json_and_as_metrics() -> None:

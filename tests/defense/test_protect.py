@@ -107,3 +107,23 @@ def test_a_method_that_is_none_is_refused() -> None:
     """The error says what there is."""
     with pytest.raises(ConfigError, match="all, read, write"):
         protect(Notes(), Dependency("memory notes"), methods=["size"])
+
+
+def test_what_would_protect_nothing_is_refused() -> None:
+    """A target without coroutine methods, one that is protected already, a retry of what is not protected."""
+    notes, dependency = behind(Notes())
+    for target in (notes, object()):
+        with pytest.raises(ConfigError, match="nothing would be protected"):
+            protect(target, dependency)
+    with pytest.raises(ConfigError, match="among methods"):
+        protect(Notes(), dependency, methods=["write"], idempotent=["read"])
+
+
+async def test_what_is_set_on_it_is_set_on_the_target() -> None:
+    """A setting that its owner changes is changed."""
+    target = Notes()
+    notes, _ = behind(target)
+    notes.fails = 1
+    with pytest.raises(ConnectionResetError):
+        await notes.write("a", "x")
+    assert target.fails == 0

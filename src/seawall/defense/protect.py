@@ -22,8 +22,11 @@ def protect(
     """Return `target` with its coroutine methods called through `dependency`, and all else as it is.
 
     Every public coroutine method, or those named. `idempotent` names those that may be called again where a call
-    failed. Of an async iterator each item is a call of its own; between items no place is held. Plain methods are not protected: they hold the loop, and nothing can be done about that from here.
-    ConfigError where a name is no such method.
+    failed. Of an async iterator each item is a call of its own; between items no place is held. Plain methods are not
+    protected: they hold the loop, and nothing can be done about that from here. Nor are the objects that they return, be
+    it something to await (so in `redis.asyncio`; put such calls in a function under `@dependency`), nor what the target
+    does by itself: `async with` and the like are not passed on, so enter the target and protect what comes of it.
+    ConfigError where a name is no such method, or there is none.
 
     >>> from seawall.defense.dependency import Protection
     >>> class Notes:
@@ -42,19 +45,30 @@ def protect(
                 f"which are {', '.join(sorted(known)) or 'none'}"
             )
     chosen = known if methods is None else set(methods)
+    if not chosen:
+        raise ConfigError(
+            f"protect({type(target).__name__}): it has no coroutine methods, so nothing would be protected"
+        )
+    if not chosen.issuperset(idempotent):
+        raise ConfigError(
+            f"protect({type(target).__name__}): idempotent={sorted(idempotent)} must be among methods="
+        )
     return cast("T", _Protected(target, dependency, chosen, frozenset(idempotent)))
 
 
 class _Protected:
     """Stands in for the target; `isinstance` sees the target's own class."""
 
+    _target: object
+    _dependency: Dependency
+    _chosen: set[str]
+    _idempotent: frozenset[str]
+
     def __init__(
         self, target: object, dependency: Dependency, chosen: set[str], idempotent: frozenset[str]
     ) -> None:
-        self._target = target
-        self._dependency = dependency
-        self._chosen = chosen
-        self._idempotent = idempotent
+        # Past its own `__setattr__`, which sets the target's.
+        self.__dict__.update(_target=target, _dependency=dependency, _chosen=chosen, _idempotent=idempotent)
 
     @property
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -67,6 +81,9 @@ class _Protected:
         if inspect.isasyncgenfunction(found):
             return _items_through(self._dependency, found)
         return _through(self._dependency, found, idempotent=name in self._idempotent)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._target, name, value)
 
 
 def _through(dependency: Dependency, method: Callable[..., Any], *, idempotent: bool) -> Callable[..., Any]:

@@ -43,22 +43,30 @@ class SharedStores:
 
     async def __aenter__(self) -> Self:
         """See that this Redis counts under the same master key; ConfigError if not, nothing if it gives no answer."""
-        with suppress(StoreError):
-            owner = bytes(await self.scripts.run(_OWNER, [b"{seawall}:key"], [self.key])).decode()
-            if owner != self.key:
-                await self.scripts.aclose()
-                raise ConfigError(
-                    "this Redis counts callers under another master key: give SEAWALL_MASTER_KEY, or the key file, of "
-                    "the service that it belongs to"
-                )
+        try:
+            await self._check_owner()
+        except BaseException:
+            await self.scripts.aclose()
+            raise
         await self.circuits.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.circuits.__aexit__(kind, error, trace)
-        await self.scripts.aclose()
+        try:
+            await self.circuits.__aexit__(kind, error, trace)
+        finally:
+            await self.scripts.aclose()
+
+    async def _check_owner(self) -> None:
+        with suppress(StoreError):
+            owner = bytes(await self.scripts.run(_OWNER, [b"{seawall}:key"], [self.key])).decode()
+            if owner != self.key:
+                raise ConfigError(
+                    "this Redis counts callers under another master key: give SEAWALL_MASTER_KEY, or the key file, of "
+                    "the service that it belongs to"
+                )
 
 
 def open_shared(

@@ -106,7 +106,7 @@ class RedisScripts:
         except (RedisError, OSError, ValueError, TypeError, LookupError) as error:
             if _cancellations() > cancelled:
                 raise asyncio.CancelledError from error
-            self._failed(type(error).__name__, call)
+            self._circuit.failed(call, type(error).__name__)
             raise StoreError(
                 f"the shared store gave no answer within {self._timeout * 1000:g} ms ({type(error).__name__})"
             ) from error
@@ -130,9 +130,6 @@ class RedisScripts:
         except NoScriptError:
             # A store that was restarted has forgotten its scripts.
             return await self._redis.eval(script.text, len(keys), *keys, *args)
-
-    def _failed(self, why: str, call: int | None = None) -> None:
-        self._circuit.failed(self._circuit.enter() if call is None else call, why)
 
 
 def _cancellations() -> int:
