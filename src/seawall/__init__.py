@@ -50,6 +50,7 @@ from seawall.foundation.errors import ConfigError, Rejected, SeawallError, Store
 from seawall.foundation.events import Event, EventBus, TransactionFinished
 from seawall.foundation.principal import Principal
 from seawall.foundation.transaction import Degradation, Transaction, worse
+from seawall.foundation.units import seconds
 from seawall.orchestration import AlreadyRunning, DbosEngine, Engine, Json, Work, run_batch
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ __all__ = [
     "open_shared",
     "protect",
     "run_batch",
+    "seconds",
     "subagent",
     "worse",
 ]

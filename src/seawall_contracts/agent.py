@@ -17,6 +17,15 @@ def build_agent(model: Model | str) -> Agent[None, Reading]:
     )
 
 
+def document_guards() -> tuple[guards.Guard | guards.Pseudonymise, ...]:
+    """Make the guards of every agent that reads contracts."""
+    return (
+        guards.size("2 MB"),
+        guards.injection(context="document", classify=False),
+        guards.pseudonymise(),
+    )
+
+
 def build_policy(
     *,
     concurrency: int,
@@ -31,11 +40,7 @@ def build_policy(
     """
     share = -(-_PER_SECOND // processes)
     return Policy(
-        guards=(
-            guards.size("2 MB"),
-            guards.injection(context="document", classify=False),
-            guards.pseudonymise(),
-        ),
+        guards=document_guards(),
         limits=(RateLimit(share, per="1s", key="subject"), RateLimit(2 * share, per="1s", key="tenant")),
         # Its one caller is the person at the terminal, who answers for no contract's author.
         abuse=None,

@@ -5,7 +5,7 @@ import hashlib
 import json
 import resource
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,24 +32,40 @@ from seawall import (
     run_batch,
 )
 from seawall_contracts.agent import build_agent, build_policy
-from seawall_contracts.follow_up import Completer, FollowUps, is_follow_up, key_of, review_of
 from seawall_contracts.job import Desk, JobResult, Terms
 from seawall_contracts.local_model import NAME as LOCAL_NAME
 from seawall_contracts.local_model import LocalModel
-from seawall_contracts.outputs.results import ResultsFile, Row, completed_rows, failed_row, reviewed_rows
+from seawall_contracts.outputs.results import ResultsFile, Row, better_rows, failed_row, reviewed_rows
+from seawall_contracts.outputs.rows import say_missing
 from seawall_contracts.plan import Plan, make_plan
 from seawall_contracts.playbooks import load_playbook
-from seawall_contracts.risk import RiskDesk, build_risk_policy
+from seawall_contracts.risk import (
+    AT_ONCE,
+    Answered,
+    RiskDesk,
+    RiskQueue,
+    RiskResult,
+    assessed,
+    build_risk_agent,
+    build_risk_policy,
+    is_risk_key,
+    lacking,
+)
 from seawall_contracts.worker_desk import open_workers, review_here
 from seawall_contracts.workers import OutOfTime, WorkerDied, Workers
 
 BUILT_IN = ("nda", "msa")
 _REMOTE_CALLS = 16
+_READ_BACK = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the review command was asked to do."""
+    """What the review command was asked to do.
+
+    `risk_model` names the risk agent's model, None where there is to be none; `risk_patience` is how many seconds the end
+    of a run waits for its next answer.
+    """
 
     paths: tuple[str, ...]
     out: Path
@@ -87,12 +103,12 @@ class Progress:
         return self.reviewed + self.failed
 
     def count(self, row: Row) -> None:
-        """Take a row into the totals."""
+        """Take a row into the totals; one that supersedes another completes it, and adds what it cost."""
         if row.error is not None:
             self.failed += 1
             return
-        self.degraded += row.degraded - row.supersedes
         self.reviewed += not row.supersedes
+        self.degraded += row.degraded - row.supersedes
         if self.cost_usd is not None:
             self.cost_usd = None if row.cost_usd is None else self.cost_usd + Decimal(str(row.cost_usd))
         self.tokens_sent += row.input_tokens
@@ -100,8 +116,9 @@ class Progress:
 
 
 class Run:
-    """One run of the review command over its files. Iterate `rows` and every file gets one, and one more that takes its
-    place where a missing part came later.
+    """One run of the review command over its files. Iterate `rows` and every file gets its row.
+
+    A file whose row was degraded may get another, which supersedes it; `DIR/results.jsonl` has one a file in the end.
     """
 
     def __init__(self, options: Options) -> None:
@@ -144,18 +161,16 @@ class Run:
                 else self._remote_work(workers, terms, events)
             )
             desk = self._risk_desk(events, keyring)
-            if desk is not None:
-                work = _completing(work, Completer(desk))
             engine = await resources.enter_async_context(
-                DbosEngine(state, work, keyring, retention=options.retention)
+                DbosEngine(state, _or_recorded(work), keyring, retention=options.retention)
             )
-            follow_ups = None if desk is None else FollowUps(engine, desk, self.stop)
+            risk = None if desk is None else await resources.enter_async_context(RiskQueue(desk, engine))
             # The results may lie among the contracts: the texts kept there are no contracts of their own.
             plan = await asyncio.to_thread(make_plan, options.paths, self._key, without=texts)
             self.progress.total = len(plan.order)
             results = ResultsFile(options.out / "results.jsonl")
             resources.callback(lambda: results.finish(plan.order))
-            async for rows in self._rows(engine, plan, follow_ups):
+            async for rows in self._rows(engine, plan, risk):
                 for row in rows:
                     self.progress.count(row)
                 results.append(rows)
@@ -172,8 +187,9 @@ class Run:
             "contracts": counts.total,
             "reviewed": counts.reviewed,
             "failed": counts.failed,
-            "resumed": counts.resumed,
             "degraded": counts.degraded,
+            "missing": say_missing(["risk"]) if counts.degraded else [],
+            "resumed": counts.resumed,
             "interrupted": counts.interrupted,
             "seconds": round(seconds, 3),
             # Of this run: what earlier runs did is not credited to its speed.
@@ -194,69 +210,40 @@ class Run:
             },
         }
 
-    async def _rows(
-        self, engine: DbosEngine, plan: Plan, follow_ups: FollowUps | None
-    ) -> AsyncIterator[list[Row]]:
+    async def _rows(self, engine: DbosEngine, plan: Plan, risk: RiskQueue | None) -> AsyncIterator[list[Row]]:
         yield [failed_row(file, None, why) for file, why in plan.failures]
         recorded = await engine.recorded()
         unfinished: list[str] = []
-        completed = {review_of(key) for key in recorded if is_follow_up(key)}
-        known = [key_of(key) if key in completed else key for key in plan.files if key in recorded]
-        async for record_key, result in engine.results(known):
-            key, job = review_of(record_key), JobResult.from_json(result)
-            if job.body is None:
-                unfinished.append(key)
-                continue
-            rows = _rows_of(job, plan.files[key])
-            self.progress.resumed += len(rows)
-            if job.degraded and follow_ups is not None:
-                follow_ups.add(key, job)
-            yield rows
+        async for jobs in _recorded_jobs(engine, [key for key in plan.files if key in recorded]):
+            unfinished += [key for key, job in jobs.items() if job.body is None]
+            answers = {} if risk is None else await risk.recorded(jobs)
+            for key, job in jobs.items():
+                if job.body is not None:
+                    rows = _known_rows(key, job, plan.files[key], risk, answers.get(key))
+                    self.progress.resumed += len(rows)
+                    yield rows
         # A failure is tried again: what made it fail may have been mended.
         await engine.forget(unfinished)
         todo = [key for key in plan.files if key not in recorded or key in set(unfinished)]
-        work = self._work(todo, plan, follow_ups)
-        async for rows in self._run(engine, work, plan, follow_ups):
-            yield rows
-        if follow_ups is not None:
-            async for more in follow_ups.until(self.options.risk_patience):
-                async for rows in self._run(engine, more, plan, follow_ups):
-                    yield rows
-
-    def _work(
-        self, todo: Sequence[str], plan: Plan, follow_ups: FollowUps | None
-    ) -> Iterator[tuple[str, Json]]:
-        for key in todo:
-            if follow_ups is not None:
-                yield from follow_ups.due()
-            yield key, {"path": plan.files[key][0], "sha256": plan.sha256[key]}
-
-    async def _run(
-        self,
-        engine: DbosEngine,
-        work: Iterable[tuple[str, Json]],
-        plan: Plan,
-        follow_ups: FollowUps | None,
-    ) -> AsyncIterator[list[Row]]:
+        work: Iterator[tuple[str, Json]] = (
+            (key, {"path": plan.files[key][0], "sha256": plan.sha256[key]}) for key in todo
+        )
         async for done in run_batch(engine, work, concurrency=self._concurrency(), stop=self.stop):
-            if follow_ups is not None and is_follow_up(done.key):
-                settled = await follow_ups.settle(done.key, done.result, done.error)
-                if settled is not None:
-                    yield _completed(*settled, plan)
-                continue
             if done.error is not None:
                 yield [failed_row(file, None, done.error) for file in plan.files[done.key]]
                 continue
             job = JobResult.from_json(done.result)
             self._measure(job)
-            if job.degraded and follow_ups is not None:
-                follow_ups.add(done.key, job)
-            yield _rows_of(job, plan.files[done.key])
+            yield _known_rows(done.key, job, plan.files[done.key], risk, None)
+            for answered in () if risk is None else risk.answers():
+                yield _better_rows(answered, plan)
+        if risk is not None:
+            async for answered in risk.rest(self.options.risk_patience, self.stop):
+                yield _better_rows(answered, plan)
 
     def _concurrency(self) -> int:
         # Enough that no worker waits for the main process, and no remote call for a worker.
-        remote = self.options.model != "local" or self.options.risk_model is not None
-        return 2 * self.options.workers + (_REMOTE_CALLS if remote else 2)
+        return 2 * self.options.workers + (2 if self.options.model == "local" else _REMOTE_CALLS)
 
     def _measure(self, job: JobResult) -> None:
         self.progress.peak_rss_mb = max(self.progress.peak_rss_mb, job.peak_rss_mb)
@@ -265,20 +252,10 @@ class Run:
         """Name the work: the same document under the same playbooks and model is the same work."""
         books = {name: book.digest for name, book in self.playbooks.items()}
         identity = [sha256, self.force, books, self._model_name(), LOCAL_NAME]
-        if self.options.risk_model is not None:
-            identity.append(self.options.risk_model)
         return f"review-{hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()}"
 
     def _model_name(self) -> str:
         return LOCAL_NAME if self.options.model == "local" else self.options.model
-
-    def _risk_desk(self, events: EventBus, keyring: Keyring) -> RiskDesk | None:
-        """Make the desk of the risk agent, in this process: one breaker must see all of its calls."""
-        if self.options.risk_model is None:
-            return None
-        policy = build_risk_policy(concurrency=_REMOTE_CALLS, retention=self.options.retention)
-        model = _remote_model(self.options.risk_model)
-        return RiskDesk(model, local_principal(), policy, events=events, keyring=keyring)
 
     def _remote_work(self, workers: Workers, terms: Terms, events: EventBus) -> Work:
         """Work at one desk in this process: what it waits for is far away, and one set of limits must see all of it."""
@@ -300,6 +277,15 @@ class Run:
             return (await desk.review(job["path"], job["sha256"])).to_json()
 
         return work
+
+    def _risk_desk(self, events: EventBus, keyring: Keyring) -> RiskDesk | None:
+        """Put the risk agent at a desk in this process, wherever the reviews are done; None where none is asked for."""
+        name = self.options.risk_model
+        if name is None:
+            return None
+        policy = build_risk_policy(concurrency=AT_ONCE, retention=self.options.retention)
+        agent = harden(build_risk_agent(_remote_model(name)), policy, events=events, keyring=keyring)
+        return RiskDesk(agent, local_principal(), name)
 
 
 def _remote_model(name: str) -> Model:
@@ -325,25 +311,44 @@ def _local_work(workers: Workers, events: EventBus) -> Work:
     return work
 
 
-def _completing(work: Work, completer: Completer) -> Work:
-    """Have each review completed with what the risk agent says; alone, where the review itself is known."""
+def _or_recorded(work: Work) -> Work:
+    """Add to the work of a review that of keeping an answer of the risk agent, which is to record it as it came."""
 
-    async def completed(key: str, payload: Json) -> Json:
-        return await completer.complete(payload if is_follow_up(key) else await work(key, payload))
+    async def either(key: str, payload: Json) -> Json:
+        return payload if is_risk_key(key) else await work(key, payload)
 
-    return completed
-
-
-def _completed(key: str, before: JobResult, job: JobResult, plan: Plan) -> list[Row]:
-    assert job.body is not None
-    assert job.transaction is not None
-    assert before.transaction is not None
-    return completed_rows(plan.files[key], job.body, job.transaction, before.transaction)
+    return either
 
 
-def _rows_of(job: JobResult, files: list[str]) -> list[Row]:
+async def _recorded_jobs(engine: DbosEngine, keys: list[str]) -> AsyncIterator[dict[str, JobResult]]:
+    """Read recorded reviews back, some at a time, by key."""
+    for start in range(0, len(keys), _READ_BACK):
+        batch = engine.results(keys[start : start + _READ_BACK])
+        yield {key: JobResult.from_json(record) async for key, record in batch}
+
+
+def _known_rows(
+    key: str, job: JobResult, files: list[str], risk: RiskQueue | None, answer: RiskResult | None
+) -> list[Row]:
+    """Make the rows of what is known of a document by now; what the risk agent has not said yet is queued."""
     if job.body is None or job.transaction is None:
         return [
             failed_row(file, job.sha256, job.error or "no result was recorded; run again") for file in files
         ]
-    return reviewed_rows(files, job.body, job.transaction, degraded=job.degraded)
+    if risk is None:
+        return reviewed_rows(files, job.body, job.transaction)
+    if answer is not None:
+        return reviewed_rows(files, *assessed(job.body, job.transaction, answer))
+    risk.add(key)
+    return reviewed_rows(files, *lacking(job.body, job.transaction), degraded=True)
+
+
+def _better_rows(answered: Answered, plan: Plan) -> list[Row]:
+    job, result = answered.job, answered.result
+    assert job.body is not None, "only what was reviewed is asked about"
+    assert job.transaction is not None, "only what was reviewed is asked about"
+    body, _ = assessed(job.body, job.transaction, result)
+    spent = result.transaction
+    return better_rows(
+        plan.files[answered.key], body, cost_usd=spent.cost_usd, input_tokens=spent.input_tokens
+    )

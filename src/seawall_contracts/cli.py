@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from seawall import SeawallError
+from seawall import SeawallError, seconds
 from seawall_contracts.batch import Options, Run
 from seawall_contracts.display import Display, summary_table
 from seawall_contracts.outputs import write_report, write_summary
@@ -43,14 +43,6 @@ def review(
     model: Annotated[
         str, typer.Option(help="'local' (offline, free) or any Pydantic AI model name.")
     ] = "local",
-    risk_model: Annotated[
-        str | None,
-        typer.Option(help="A model to give an opinion on each contract's risk; default: the playbook alone."),
-    ] = None,
-    risk_patience: Annotated[
-        float,
-        typer.Option(help="Seconds to wait at the end for a risk model that is away.", min=0, max=86400),
-    ] = 120,
     workers: Annotated[
         int | None, typer.Option(help="Processes that read documents; default: one a core.", min=1)
     ] = None,
@@ -61,6 +53,14 @@ def review(
     retention: Annotated[
         str, typer.Option(help="How long recorded results and ledger rows can be read.")
     ] = "30d",
+    risk_model: Annotated[
+        str | None,
+        typer.Option(help="Any Pydantic AI model name: it weighs each review's risk. Default: none."),
+    ] = None,
+    risk_patience: Annotated[
+        str,
+        typer.Option(help="How long the end of a run waits for the risk model's next answer, such as 30s."),
+    ] = "2m",
     minutes_per_contract: Annotated[
         float, typer.Option(help="Manual baseline: minutes a contract.", min=0)
     ] = 45,
@@ -68,7 +68,7 @@ def review(
 ) -> None:
     """Review contracts (.txt, .md, .pdf, .docx) and write results.jsonl, summary.csv, run.json and report.html to DIR.
 
-    Exit status: 0 all reviewed, 3 some failed, 2 wrong usage, 130 interrupted (run again to go on).
+    Exit status: 0 all reviewed (also those whose risk is the playbook's alone), 3 some failed, 2 wrong usage, 130 interrupted (run again to go on).
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -81,11 +81,11 @@ def review(
         out=out,
         playbook=playbook,
         model=model,
-        risk_model=risk_model,
-        risk_patience=risk_patience,
         workers=workers or max(1, len(os.sched_getaffinity(0))),
         fresh=fresh,
         retention=retention,
+        risk_model=risk_model,
+        risk_patience=seconds(risk_patience),
         minutes_per_contract=Decimal(str(minutes_per_contract)),
         usd_per_contract=Decimal(str(usd_per_contract)),
     )
@@ -114,15 +114,14 @@ async def _review(options: Options, *, quiet: bool) -> int:
     write_summary(options.out / "summary.csv", read_rows(results))
     write_report(options.out / "report.html", read_rows(results), facts, options.out / "text")
     console.print(summary_table(facts, options.out))
+    if progress.degraded:
+        console.print(
+            f"{progress.degraded} of them with a part missing. Run the same command again to ask for that alone.",
+            soft_wrap=True,
+        )
     if progress.interrupted:
         console.print("Interrupted. Run the same command again to go on.")
         return INTERRUPTED
-    if progress.degraded:
-        console.print(
-            f"{progress.degraded} reviewed without the risk model's opinion: it did not answer. Run the same command "
-            "again to complete them.",
-            soft_wrap=True,
-        )
     if progress.total == 0:
         console.print(
             "[red]No contracts found.[/] Name files or folders with .txt, .md, .pdf or .docx files in them."

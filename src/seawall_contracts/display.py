@@ -23,6 +23,7 @@ from rich.text import Text
 
 from seawall_contracts import batch
 from seawall_contracts.outputs.results import Row
+from seawall_contracts.outputs.rows import say_missing
 
 
 class RateColumn(ProgressColumn):
@@ -50,10 +51,11 @@ class Display:
             TimeRemainingColumn(),
             TextColumn("{task.fields[cost]}"),
             TextColumn("[red]{task.fields[failures]}"),
+            TextColumn("[yellow]{task.fields[degraded]}"),
             console=console,
             disable=console.quiet,
         )
-        self._task = self._bar.add_task("review", total=None, cost="", failures="")
+        self._task = self._bar.add_task("review", total=None, cost="", failures="", degraded="")
 
     def __enter__(self) -> Self:
         """Start drawing."""
@@ -74,10 +76,16 @@ class Display:
                 f"[red]failed[/] {escape(repr(row.file))}: {escape(row.error)}", soft_wrap=True
             )
         cost = "cost unknown" if counts.cost_usd is None else f"${counts.cost_usd:.2f}"
-        troubles = [f"{counts.failed} failed"] * bool(counts.failed)
-        troubles += [f"{counts.degraded} without risk opinion"] * bool(counts.degraded)
-        failures = ", ".join(troubles)
-        self._bar.update(self._task, total=counts.total, completed=counts.done, cost=cost, failures=failures)
+        failures = f"{counts.failed} failed" if counts.failed else ""
+        degraded = f"{counts.degraded} degraded" if counts.degraded else ""
+        self._bar.update(
+            self._task,
+            total=counts.total,
+            completed=counts.done,
+            cost=cost,
+            failures=failures,
+            degraded=degraded,
+        )
 
 
 def summary_table(facts: Mapping[str, Any], out: Path) -> Table:
@@ -88,14 +96,13 @@ def summary_table(facts: Mapping[str, Any], out: Path) -> Table:
         "reviewed", f"{facts['reviewed']} of {facts['contracts']}  ({facts['resumed']} from earlier runs)"
     )
     table.add_row("failed", str(facts["failed"]))
-    if facts["degraded"]:
-        table.add_row(
-            "degraded", f"{facts['degraded']} with the playbook's risk only; the risk model did not answer"
-        )
     table.add_row("time", f"{facts['seconds']:.1f} s, {facts['contracts_per_second']:.1f} contracts/s")
     table.add_row(
         "cost",
         f"{cost}; {facts['tokens_sent']:,} tokens sent, whole documents have {facts['tokens_whole_documents']:,}",
     )
+    if facts["degraded"]:
+        (said,) = say_missing(["risk"])
+        table.add_row("degraded", f"[yellow]{facts['degraded']}[/]: {said}")
     table.add_row("report", escape(str(out / "report.html")))
     return table

@@ -26,7 +26,7 @@ class JobResult:
     """What came of one contract, plain enough to be recorded.
 
     `body` is its row as JSON (see `row_body`), or None where `error` says why there is none. Of `transaction` the
-    record keeps what a run adds up. `degraded` says that a part is missing, which the body names.
+    record keeps what a run adds up.
     """
 
     sha256: str
@@ -34,13 +34,12 @@ class JobResult:
     error: str | None = None
     transaction: ReviewTransaction | None = None
     peak_rss_mb: float = 0.0
-    degraded: bool = False
 
     def to_json(self) -> Json:
         """Return the record."""
         spent = None if self.transaction is None else self.transaction.model_dump(mode="json")
         plain: dict[str, Json] = {
-            name: getattr(self, name) for name in ("sha256", "body", "error", "peak_rss_mb", "degraded")
+            name: getattr(self, name) for name in ("sha256", "body", "error", "peak_rss_mb")
         }
         return {**plain, "transaction": spent}
 

@@ -23,7 +23,7 @@ ADDRESSED = "text addressed to the reviewer"
 HIDDEN = "text hidden from the reader"
 UNREAD = "pages that could not be read"
 WITHHELD = "[withheld: text addressed to the reviewer, or hidden]"
-_ALERT_SPANS = 20
+ALERT_SPANS = 20
 _SCANS = 8
 
 
@@ -69,7 +69,7 @@ class Prepared:
         asked = {
             id_ for group in (self.clauses, self.hypotheses) for best in group.values() for id_, _ in best
         }
-        blocks = (Block(p.id, p.heading, _withhold(p, self.withheld)) for p in self.passages if p.id in asked)
+        blocks = (Block(p.id, p.heading, withhold(p, self.withheld)) for p in self.passages if p.id in asked)
         return Questions(tuple(blocks), self.clauses, self.hypotheses)
 
 
@@ -95,7 +95,7 @@ def prepare(path: str, texts: str, *, nda: bool | None) -> Prepared:
     hypotheses = _nda_retriever().retrieve(text, segments) if asks_nda else {}
     hidden = _hidden(document)
     addressed = _addressed(text)
-    withheld = _merged([*addressed, *((stretch.start, stretch.end) for stretch in hidden)])
+    withheld = merged([*addressed, *((stretch.start, stretch.end) for stretch in hidden)])
     said = _one_line("\n".join(text[start:end] for start, end in withheld))
     wanted = sorted(
         {found.segment for group in (clauses, hypotheses) for best in group.values() for found in best}
@@ -143,21 +143,22 @@ def _addressed(text: str) -> tuple[tuple[int, int], ...]:
         blanks = ["\n" * (end - start) for start, end in hits]
         text = "".join(part for pair in zip_longest(kept, blanks, fillvalue="") for part in pair)
         found += hits
-    return _merged(found)
+    return merged(found)
 
 
-def _merged(stretches: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    merged: list[tuple[int, int]] = []
+def merged(stretches: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Put stretches in order of place and make one of those that overlap, as `withhold` needs them."""
+    apart: list[tuple[int, int]] = []
     for start, end in sorted(stretches):
-        if merged and start < merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        if apart and start < apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
         else:
-            merged.append((start, end))
-    return tuple(merged)
+            apart.append((start, end))
+    return tuple(apart)
 
 
 def _passage(text: str, number: int, found: Segment, said: str) -> Passage:
-    # A heading stands in the prompt outside the text that `_withhold` cuts, also over passages it is inherited by.
+    # A heading stands in the prompt outside the text that `withhold` cuts, also over passages it is inherited by.
     heading = "" if said and _tainted(found.heading, said) else found.heading
     return Passage(f"P{number}", found.start, found.end, heading, text[found.start : found.end])
 
@@ -185,15 +186,15 @@ def _alerts(
     text = document.text
     alerts: list[Alert] = []
     if addressed:
-        spans = tuple(_span(text, start, end) for start, end in addressed[:_ALERT_SPANS])
+        spans = tuple(_span(text, start, end) for start, end in addressed[:ALERT_SPANS])
         why = "the document speaks to whoever reviews it; this text was kept from the model and changed no verdict"
         alerts.append(Alert(kind=ADDRESSED, why=why, spans=spans))
     if hidden:
-        spans = tuple(_span(text, stretch.start, stretch.end) for stretch in hidden[:_ALERT_SPANS])
+        spans = tuple(_span(text, stretch.start, stretch.end) for stretch in hidden[:ALERT_SPANS])
         why = f"{'; '.join(sorted({stretch.why for stretch in hidden}))}; it was kept from the model"
         alerts.append(Alert(kind=HIDDEN, why=why, spans=spans))
     if document.unread_pages:
-        pages = ", ".join(str(page) for page in document.unread_pages[:_ALERT_SPANS])
+        pages = ", ".join(str(page) for page in document.unread_pages[:ALERT_SPANS])
         why = f"these hold pictures and no text: {pages}; run text recognition (OCR) on the document and review it again"
         alerts.append(Alert(kind=UNREAD, why=why))
     return tuple(alerts)
@@ -203,7 +204,8 @@ def _span(text: str, start: int, end: int) -> Span:
     return Span(start=start, end=end, quote=text[start:end])
 
 
-def _withhold(passage: Passage, withheld: Sequence[tuple[int, int]]) -> str:
+def withhold(passage: Passage, withheld: Sequence[tuple[int, int]]) -> str:
+    """Return the passage's text without the `withheld` stretches of the document, which do not overlap."""
     text = passage.text
     # From the last to the first, so that what is still to be cut keeps its place.
     for found_start, found_end in sorted(withheld, reverse=True):

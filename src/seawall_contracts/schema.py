@@ -115,8 +115,34 @@ class PlaybookVerdict(Frozen):
     rules: tuple[RuleVerdict, ...]
 
 
+class RiskDriver(Frozen):
+    """What makes a contract risky: the clause, rule or hypothesis of the review it is `about`, and words that show it."""
+
+    about: str
+    why: str
+    span: Span
+
+
+class RiskAssessment(Frozen):
+    """What the risk agent makes of a review, as a whole; the playbook's verdicts stand beside it, unchanged.
+
+    `unfounded` counts drivers that name nothing in the review, or whose quotation is not in the passage they name; they
+    are never shown.
+    """
+
+    level: Literal["low", "medium", "high"]
+    summary: str = Field(max_length=600)
+    drivers: tuple[RiskDriver, ...] = ()
+    unfounded: int = 0
+    model: str = ""
+
+
 class ReviewTransaction(Frozen):
-    """What the review of one contract cost: seconds, tokens, and dollars (None means unknown, never zero)."""
+    """What the review of one contract cost: seconds, tokens, and dollars (None means unknown, never zero).
+
+    Where the risk agent answered, dollars and tokens are the sum of both its ledger row and the review's, `id` is the
+    review's and `risk_transaction_id` its own. `seconds` and their parts are the review's alone.
+    """
 
     id: str
     cost_usd: float | None
@@ -130,26 +156,8 @@ class ReviewTransaction(Frozen):
     verdicts: tuple[str, ...] = ()
     degradation: str = "full"
     model: str = ""
-
-
-class RiskDriver(Frozen):
-    """What makes a contract risky: a clause, and words of it that are in the document."""
-
-    clause: str
-    span: Span
-
-
-class RiskAssessment(Frozen):
-    """The risk agent's opinion beside the playbook's; `unfounded` counts drivers whose quotations are not in the
-    clauses they name, and `transaction` is the id of its own ledger row.
-    """
-
-    level: Risk
-    summary: str
-    drivers: tuple[RiskDriver, ...] = ()
-    unfounded: int = 0
-    transaction: str = ""
-    model: str = ""
+    risk_transaction_id: str | None = None
+    risk_seconds: float = 0.0
 
 
 class ContractReview(Frozen):
@@ -166,7 +174,10 @@ class ContractReview(Frozen):
 
 
 class ReviewedRow(Frozen):
-    """A row of `results.jsonl` for a contract that was reviewed, but for `file` and `duplicate_of`, which differ by copy."""
+    """A row of `results.jsonl` for a contract that was reviewed, but for `file` and `duplicate_of`, which differ by copy.
+
+    `degraded` names the parts that were asked for and are missing, such as "risk"; it is empty where the row is whole.
+    """
 
     sha256: str
     status: Literal["reviewed"] = "reviewed"
@@ -184,6 +195,5 @@ class ReviewedRow(Frozen):
     route: Route
     reasons: tuple[str, ...]
     risk_assessment: RiskAssessment | None = None
-    # The parts that were asked for and could not be had, by name.
     degraded: tuple[str, ...] = ()
     transaction: ReviewTransaction

@@ -490,3 +490,30 @@ def test_fallback_wording_can_be_copied(page: Page, site: str) -> None:
     button = page.locator(".copy").first
     button.click()
     expect(button).to_have_text(re.compile("Copied|Selected"))
+
+
+def test_the_risk_agent_is_shown_or_said_to_be_missing(page: Page, tmp_path: Path) -> None:
+    """An assessment is text with drivers that lead to their words; where it is missing, every page says so plainly."""
+    (tmp_path / "text").mkdir()
+    whole, lacking = make_rows(2, tmp_path / "text")
+    place = next(found["spans"][0] for found in whole["findings"] if found["spans"])
+    driver = {"about": HOSTILE, "why": HOSTILE, "span": place}
+    whole["risk_assessment"] = {"level": "low", "summary": HOSTILE, "drivers": [driver], "unfounded": 3}
+    lacking |= {"risk_assessment": None, "degraded": ["risk"]}
+    site = Written(tmp_path, [whole, lacking], degraded=1, risk_model="mine").path.as_uri()
+    page.goto(f"{site}#/overview")
+    expect(page.locator("#degraded")).to_contain_text("1 of them degraded")
+    page.goto(f"{site}#/contracts?degraded=1")
+    expect(page.locator("#table tbody tr")).to_have_count(1)
+    expect(page.locator("#table .mark").first).to_have_text("risk missing")
+    page.goto(f"{site}#/contract/1")
+    expect(page.locator(".assessed .degraded")).to_have_text(
+        "risk: playbook only, the risk agent did not answer; queued"
+    )
+    page.goto(f"{site}#/contract/0")
+    expect(page.locator(".assessed")).to_contain_text("</script><img src=x")
+    expect(page.locator(".assessed")).to_contain_text("3 drivers dropped")
+    page.locator(".assessed button.evidence").first.click()
+    assert page.locator("mark.current").count() > 0
+    assert page.evaluate("window.owned") is None
+    assert fits(page)

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import cast
 
 from seawall_contracts.outputs.passages import QUOTE, Cited, Text, shown, stands
-from seawall_contracts.outputs.rows import ContractRow
+from seawall_contracts.outputs.rows import ContractRow, say_missing
 from seawall_contracts.schema import (
     Alert,
     Finding,
@@ -97,8 +97,8 @@ def index_entry(row: ContractRow, phrases: Phrases) -> Json:
         "alerts": [phrases.refer(clip(alert.kind, 80)) for alert in row.alerts[:4]],
         "cost": None if spent is None or spent.cost_usd is None else float(spent.cost_usd),
         "seconds": None if spent is None else _number(spent.seconds, 3),
-        "degraded": [clip(part, 40) for part in row.degraded[:4]],
         "copy": row.duplicate_of is not None,
+        "degraded": [phrases.refer(clip(part, 80)) for part in row.degraded[:4]],
     }
 
 
@@ -122,8 +122,8 @@ def detail(row: ContractRow, phrases: Phrases) -> Json:
         "route": row.route,
         "reasons": [clip(reason, _PROSE) for reason in row.reasons[:_REASONS]],
         "alerts": alerts,
-        "opinion": None if row.risk_assessment is None else _opinion(row.risk_assessment, cited, phrases),
-        "degraded": [clip(part, 40) for part in row.degraded[:_PARTIES]],
+        "lacks": [phrases.refer(clip(said, 200)) for said in say_missing(row.degraded[:4])],
+        "assessed": None if row.risk_assessment is None else _assessed(row.risk_assessment, cited),
         "book": None if book is None else [clip(book.name, 120), clip(book.version, 40)],
         "rules": rules,
         "findings": [_finding(each, cited, phrases) for each in row.findings[:_FINDINGS]],
@@ -182,18 +182,13 @@ def _alert(alert: Alert, cited: Citations) -> list[object]:
     return [clip(alert.kind, 120), clip(alert.why, _PROSE), cited.cite(alert.spans)]
 
 
-def _opinion(opinion: RiskAssessment, cited: Citations, phrases: Phrases) -> list[object]:
+def _assessed(assessment: RiskAssessment, cited: Citations) -> list[object]:
     drivers = [
-        [phrases.refer(clip(driver.clause, 80)), cited.cite([driver.span])]
-        for driver in opinion.drivers[:_REASONS]
+        [clip(driver.about, 160), clip(driver.why, _NAME), cited.cite([driver.span])]
+        for driver in assessment.drivers[:_REASONS]
     ]
-    return [
-        opinion.level,
-        clip(opinion.summary, _PROSE),
-        drivers,
-        opinion.unfounded,
-        clip(opinion.model, 120),
-    ]
+    model = clip(assessment.model, 120)
+    return [assessment.level, clip(assessment.summary, _PROSE), drivers, assessment.unfounded, model]
 
 
 def _rule(rule: RuleVerdict, cited: Citations, phrases: Phrases) -> list[object]:
@@ -242,6 +237,8 @@ def _spent(spent: ReviewTransaction) -> Json:
         "verdicts": [clip(verdict, 120) for verdict in spent.verdicts[:_REASONS]],
         "degradation": clip(spent.degradation, 80),
         "model": clip(spent.model, 120),
+        "risk_id": None if spent.risk_transaction_id is None else clip(spent.risk_transaction_id, 80),
+        "risk_seconds": _number(spent.risk_seconds, 4),
     }
 
 

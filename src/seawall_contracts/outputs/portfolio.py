@@ -49,6 +49,7 @@ class Portfolio:
     undecided: int = 0
     alerted: int = 0
     deviating: int = 0
+    degraded: int = 0
     risk: Counter[str] = field(default_factory=Counter[str])
     route: Counter[str] = field(default_factory=Counter[str])
     types: Counter[str] = field(default_factory=Counter[str])
@@ -83,6 +84,7 @@ class Portfolio:
         _count(self.types, clip(row.document_type, 80))
         _count(self.laws, NOT_FOUND if row.governing_law is None else clip(row.governing_law, 80))
         self.alerted += bool(row.alerts)
+        self.degraded += bool(row.degraded)
         self._add_rules(row)
         self._add_findings(row)
 

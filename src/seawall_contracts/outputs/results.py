@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +14,7 @@ from seawall_contracts.schema import ContractReview, ReviewedRow, ReviewTransact
 class Row:
     """A row of `results.jsonl` as it is counted and written: `line` is its JSON object. A copy has cost nothing.
 
-    `degraded` says that a part is missing. A row that `supersedes` an earlier one of its file counts only what it adds.
+    `degraded` says that a part is missing. A row that `supersedes` its file's earlier one costs what it adds to that.
     """
 
     file: str
@@ -55,19 +55,13 @@ def reviewed_rows(
     ]
 
 
-def completed_rows(
-    files: Sequence[str], body: str, transaction: ReviewTransaction, before: ReviewTransaction
-) -> list[Row]:
-    """Make the rows that take the place of degraded ones, counted at what they cost beyond those."""
-    known = transaction.cost_usd is not None and before.cost_usd is not None
-    added = before.model_copy(
-        update={
-            "cost_usd": (transaction.cost_usd or 0.0) - (before.cost_usd or 0.0) if known else None,
-            "input_tokens": transaction.input_tokens - before.input_tokens,
-            "tokens_whole_document": 0,
-        }
-    )
-    return [replace(row, supersedes=True) for row in reviewed_rows(files, body, added)]
+def better_rows(files: Sequence[str], body: str, *, cost_usd: float | None, input_tokens: int) -> list[Row]:
+    """Make the rows that take the place of a document's degraded ones; `cost_usd` and tokens are what the part cost."""
+    first, *copies = (json_safe(file) for file in files)
+    return [
+        Row(first, _line(first, body, None), None, cost_usd, input_tokens, supersedes=True),
+        *(Row(copy, _line(copy, body, first), supersedes=True) for copy in copies),
+    ]
 
 
 def failed_row(file: str, sha256: str | None, error: str) -> Row:
@@ -92,7 +86,8 @@ class ResultsFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO = path.open("w+b")
-        self._places: dict[str, tuple[int, int]] = {}
+        self._places: list[tuple[str, int, int]] = []
+        self._newest: dict[str, int] = {}
         self._end = 0
 
     def append(self, rows: Iterable[Row]) -> None:
@@ -101,7 +96,12 @@ class ResultsFile:
             # A lone surrogate (in a garbled name, say) is written as its JSON escape.
             line = (row.line + "\n").encode("utf-8", "backslashreplace")
             self._file.write(line)
-            self._places[row.file] = (self._end, len(line))
+            place = (row.file, self._end, len(line))
+            if row.supersedes:
+                self._places[self._newest[row.file]] = place
+            else:
+                self._newest[row.file] = len(self._places)
+                self._places.append(place)
             self._end += len(line)
         self._file.flush()
 
@@ -109,8 +109,7 @@ class ResultsFile:
         """Sort the rows by `order` (file to place) and put the sorted file in place in one step."""
         aside = self._path.with_suffix(".part")
         with self._file, aside.open("wb") as ordered:
-            for file in sorted(self._places, key=lambda file: order[file]):
-                start, length = self._places[file]
+            for _, start, length in sorted(self._places, key=lambda place: order[place[0]]):
                 self._file.seek(start)
                 ordered.write(self._file.read(length))
             ordered.flush()

@@ -1,6 +1,6 @@
 """Rows of `results.jsonl` and the facts of `run.json`, checked, for the reports people read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Literal
 
@@ -72,6 +72,7 @@ class RunFacts(_Lenient):
     resumed: int = 0
     interrupted: bool = False
     degraded: int = 0
+    risk_model: str | None = None
     seconds: float = 0.0
     contracts_per_second: float = 0.0
     peak_rss_mb: float | None = None
@@ -83,6 +84,14 @@ class RunFacts(_Lenient):
     started: str = ""
     finished: str = ""
     baseline: Baseline = Baseline()
+
+
+def say_missing(parts: Iterable[str]) -> list[str]:
+    """Say in words what a row that lacks these parts has in their place, and what becomes of it."""
+    return [_MISSING.get(part, f"{part}: missing; queued") for part in parts]
+
+
+_MISSING = {"risk": "risk: playbook only, the risk agent did not answer; queued"}
 
 
 def parse_row(row: Mapping[str, object]) -> ContractRow:

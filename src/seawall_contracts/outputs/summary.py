@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from seawall_contracts.outputs.rows import ContractRow, parse_row
+from seawall_contracts.outputs.rows import ContractRow, parse_row, say_missing
 
 COLUMNS = (
     "file",
@@ -19,11 +19,11 @@ COLUMNS = (
     "missing",
     "needs_lawyer",
     "alerts",
-    "risk_opinion",
-    "degraded",
     "cost_usd",
     "tokens",
     "seconds",
+    "assessed_risk",
+    "degraded",
 )
 # Spreadsheets take these for the start of a formula, the full-width ones too after normalisation
 # (https://owasp.org/www-community/attacks/CSV_Injection).
@@ -71,9 +71,9 @@ def _cells(row: ContractRow) -> list[str]:
         "; ".join(row.titles("missing")),
         "; ".join(row.titles("needs a lawyer")),
         "; ".join(alert.kind for alert in row.alerts),
-        "" if row.risk_assessment is None else row.risk_assessment.level,
-        "; ".join(row.degraded),
         f"{spent.cost_usd:f}" if spent is not None and known else "",
         str(spent.input_tokens + spent.output_tokens) if spent is not None else "",
         f"{spent.seconds:.3f}" if spent is not None else "",
+        "" if row.risk_assessment is None else row.risk_assessment.level,
+        "; ".join(say_missing(row.degraded)),
     ]

@@ -8,24 +8,6 @@ const drawAlerts = (contract, go) => contract.alerts.length === 0 ? null : h("se
 const drawReasons = (contract) => contract.reasons.length === 0 ? null : h("section", { class: "reasons", "aria-labelledby": "reasons-title" },
   h("h2", { id: "reasons-title" }, "Why this route"), h("ul", {}, contract.reasons.map((reason) => h("li", {}, own(reason)))));
 
-const drawOpinion = (contract, go) => {
-  const lack = {
-    risk: "Missing: the risk model did not answer. The risk above is the playbook's alone; run the review again to complete it.",
-    "risk refused": "None: a guard refused to show this contract to the risk model. The risk above is the playbook's alone.",
-  }[contract.degraded[0]];
-  if (lack) {
-    return h("section", { class: "reasons", "aria-labelledby": "opinion-title" },
-      h("h2", { id: "opinion-title" }, "Risk opinion"), h("p", { class: "notice" }, lack));
-  }
-  if (!contract.opinion) return null;
-  const [rated, summary, drivers, unfounded, model] = contract.opinion;
-  return h("section", { class: "reasons", "aria-labelledby": "opinion-title" },
-    h("h2", { id: "opinion-title" }, "Risk opinion"),
-    h("p", {}, level("risk", rated), " risk, says ", own(model || "the risk model"), ": ", own(summary)),
-    drivers.map(([clause, spans]) => h("div", {}, h("h3", {}, own(said(clause))), evidence(contract, spans, go))),
-    unfounded > 0 && h("p", { class: "explain" }, `${plural(unfounded, "reason", "reasons")} left out: the words quoted for it are not in the contract.`));
-};
-
 const place = (contract, spans, text, go) => spans.length && contract.anchors.has(spans[0])
   ? h("button", { type: "button", class: "place", onclick: () => go(spans[0]), title: "Show in the text" }, own(text)) : own(text);
 
@@ -63,7 +45,7 @@ const drawSpent = ({ spent }) => {
     h("dl", { class: "facts" },
       row("Cost", money(spent.cost)),
       row("Tokens", `${integer(spent.input)} sent${sent}, ${integer(spent.output)} back`),
-      row("Time", duration(spent.seconds)),
+      row("Time", duration(spent.seconds), spent.risk_id ? h("small", {}, ` and ${duration(spent.risk_seconds)} of the risk agent`) : ""),
       row("Model", own(spent.model || "not named"), spent.degradation === "full" ? "" : h("strong", {}, ` degraded: ${spent.degradation}`)),
       spent.verdicts.length > 0 && row("Guards", own(spent.verdicts.join(", ")))),
     bar,
@@ -86,7 +68,8 @@ const drawHead = (contract, entry, copyOf) => h("header", { class: "contract-hea
   h("h1", { id: "contract-title", tabindex: "-1" }, own(contract.title || contract.file)),
   h("p", { class: "file" }, own(entry.file)),
   copyOf && h("p", { class: "notice" }, "Identical to ", h("a", { href: `#/contract/${copyOf.at}` }, own(copyOf.file)), ", and reviewed once."),
-  h("p", { class: "verdict-line" }, level("risk", contract.risk), " risk, route: ", h("strong", {}, contract.route || "legal review")));
+  h("p", { class: "verdict-line" }, level("risk", contract.risk), " risk, route: ", h("strong", {}, contract.route || "legal review"),
+    contract.assessed && h("span", {}, " · risk agent: ", level("risk", contract.assessed[0]))));
 
 const drawContract = (root, at) => {
   const entry = contracts[at];
@@ -118,7 +101,7 @@ const drawContract = (root, at) => {
     drawAlerts(contract, go) || "",
     drawFacts(contract, go),
     h("div", { class: "desk" },
-      h("div", { class: "notes" }, drawReasons(contract), drawOpinion(contract, go), drawVerdicts(contract, go), drawFindings(contract, go), drawAnswers(contract, go), drawMoreFacts(contract, go), drawSpent(contract)),
+      h("div", { class: "notes" }, drawReasons(contract), drawAssessed(contract, go), drawVerdicts(contract, go), drawFindings(contract, go), drawAnswers(contract, go), drawMoreFacts(contract, go), drawSpent(contract)),
       text));
   watchMarks(text, notes);
   return undefined;

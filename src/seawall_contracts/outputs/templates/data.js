@@ -25,6 +25,7 @@ const contracts = block("index").map((entry, at) => {
     alerts: (entry.alerts || []).map(said),
     cost: entry.cost ?? null,
     copy: entry.copy || false,
+    degraded: (entry.degraded || []).map(said),
   };
   contract.words = [contract.file, contract.title, contract.type, contract.law, contract.error,
     ...contract.parties, ...contract.deviations, ...contract.missing, ...contract.alerts].join("\n").toLowerCase();

@@ -41,6 +41,7 @@ const notesBySpan = (contract) => {
     });
   };
   for (const [kind, why, spans] of contract.alerts) note(spans, "alert", kind, why);
+  for (const [about, why, spans] of contract.assessed ? contract.assessed[2] : []) note(spans, "rule", about, why);
   for (const [title, , outcome, severity, , , spans] of contract.rules) {
     note(spans, outcome === "compliant" ? "compliant" : "rule", said(title), outcome === "compliant" ? outcome : `${outcome}, ${severity}`);
   }

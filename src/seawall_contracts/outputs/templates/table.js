@@ -42,7 +42,7 @@ form.elements.sort.append(...COLUMNS.flatMap(([key, label, , first]) =>
 const amount = (text) => Number.parseFloat(text.replace(/[^0-9.]/g, ""));
 
 const matching = () => {
-  const { q, risk, route, type, law, deviation, cost, alerts } = form.elements;
+  const { q, risk, route, type, law, deviation, cost, alerts, degraded } = form.elements;
   const words = q.value.toLowerCase().split(/\s+/).filter(Boolean);
   const least = amount(cost.value);
   return contracts.filter((each) =>
@@ -53,6 +53,7 @@ const matching = () => {
     (!deviation.value || each.deviations.includes(deviation.value) || each.missing.includes(deviation.value)) &&
     (Number.isNaN(least) || (each.cost !== null && each.cost >= least)) &&
     (!alerts.checked || each.alerts.length > 0) &&
+    (!degraded?.checked || each.degraded.length > 0) &&
     words.every((word) => each.words.includes(word)));
 };
 
@@ -70,6 +71,7 @@ const line = (each) => {
   const off = each.deviations.length + each.missing.length;
   const marks = [
     ...each.alerts.slice(0, 2).map((kind) => h("span", { class: "alarm" }, kind)),
+    ...each.degraded.map((part) => h("span", { class: "mark" }, own(`${part} missing`))),
     each.copy && h("span", { class: "mark" }, "identical copy"),
     each.abstained > 0 && h("span", { class: "mark" }, plural(each.abstained, "abstention", "abstentions")),
   ].filter(Boolean);

@@ -90,3 +90,20 @@ const drawAnswers = (contract, go) => contract.nda.length === 0 ? null : h("sect
   h("p", { class: "explain" }, "The figure is the probability of the answer."),
   h("ol", { class: "findings" }, contract.nda.map(([hypothesis, label, score, abstained, spans]) =>
     finding(contract, said(hypothesis), { Entailment: "yes", Contradiction: "no", NotMentioned: "not mentioned" }[label] || label, score, abstained, spans, go))));
+
+// A part that is missing is said where it would stand.
+const drawAssessed = (contract, go) => {
+  if (contract.lacks.length) return h("section", { class: "assessed", "aria-labelledby": "assessed-title" },
+    h("h2", { id: "assessed-title" }, "Risk agent"),
+    contract.lacks.map((words) => h("p", { class: "notice degraded" }, own(said(words)))));
+  if (!contract.assessed) return null;
+  const [judged, summary, drivers, unfounded, model] = contract.assessed;
+  return h("section", { class: "assessed", "aria-labelledby": "assessed-title" },
+    h("h2", { id: "assessed-title" }, "Risk agent"),
+    h("p", { class: "explain" }, "The word of ", own(model || "a model"), ", beside the playbook’s and without effect on it."),
+    h("p", { class: "verdict-line" }, level("risk", judged), " risk"),
+    h("p", { class: "why" }, own(summary)),
+    drivers.length > 0 && h("ol", { class: "findings" }, drivers.map(([about, why, spans]) => h("li", { class: "finding" },
+      h("h3", {}, own(about)), h("p", {}, own(why)), evidence(contract, spans, go, 320)))),
+    unfounded > 0 && h("p", { class: "explain" }, `${plural(unfounded, "driver", "drivers")} dropped: not founded on words of the document`));
+};
