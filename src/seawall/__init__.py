@@ -49,7 +49,7 @@ from seawall.foundation.economics.ledger import Ledger
 from seawall.foundation.errors import ConfigError, Rejected, SeawallError, StoreError
 from seawall.foundation.events import Event, EventBus, TransactionFinished
 from seawall.foundation.principal import Principal
-from seawall.foundation.transaction import Degradation, Transaction, worse
+from seawall.foundation.transaction import Degradation, Transaction
 from seawall.foundation.units import seconds
 from seawall.orchestration import AlreadyRunning, DbosEngine, Engine, Json, Work, run_batch
 
@@ -134,7 +134,6 @@ __all__ = [
     "run_batch",
     "seconds",
     "subagent",
-    "worse",
 ]
 
 
