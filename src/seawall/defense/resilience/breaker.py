@@ -158,6 +158,7 @@ class Breaker:
         if permit.mark is not None:
             if not failed:
                 return
+            self._window.forget_until(now)
             self._window.fail(permit.mark)
         elif outcome == "ignored":
             return

@@ -93,15 +93,28 @@ class LastCalls:
 class TimeWindow:
     """All calls of a sliding span of seconds, in ten buckets: what it counts is between 0.9 and 1 span old at most."""
 
-    __slots__ = ("_calls", "_failures", "_per_second", "_slow", "_tick", "calls", "failures", "slow")
+    __slots__ = (
+        "_calls",
+        "_failures",
+        "_per_second",
+        "_shift",
+        "_slow",
+        "_tick",
+        "calls",
+        "failures",
+        "slow",
+    )
 
     def __init__(self, span: float) -> None:
         self._per_second = _BUCKETS / span
-        self._tick = 0
+        self._shift = self._tick = 0
         self.clear()
 
     def clear(self) -> None:
         """Forget every call."""
+        # One turn of the buckets further, so that no earlier mark is one of a bucket to come.
+        self._shift += _BUCKETS
+        self._tick += _BUCKETS
         self.calls = self.failures = self.slow = 0
         self._calls = [0] * _BUCKETS
         self._failures = [0] * _BUCKETS
@@ -109,7 +122,7 @@ class TimeWindow:
 
     def add(self, now: float, *, failed: bool, slow: bool) -> int:
         """Count one call."""
-        tick = int(now * self._per_second)
+        tick = int(now * self._per_second) + self._shift
         if tick > self._tick:
             self._roll(tick)
         bucket = tick % _BUCKETS
@@ -131,7 +144,7 @@ class TimeWindow:
 
     def forget_until(self, now: float) -> None:
         """Drop the buckets that are as old as the span."""
-        tick = int(now * self._per_second)
+        tick = int(now * self._per_second) + self._shift
         if tick > self._tick:
             self._roll(tick)
 

@@ -133,10 +133,11 @@ class HeldStream(StreamedResponse):
         return super().get()
 
     async def prime(self) -> None:
-        """Wait for the first words, or call, that may go out, or for the end: whatever fails until then, nobody has
-        seen anything of this stream, and another may take its place.
+        """Wait for the first event that its reader sees anything of, or for the end: whatever fails until then, nobody
+        has seen anything of this stream, and another may take its place.
 
-        Thinking goes before, and nobody is shown it; at most 1,024 events of it are waited for.
+        Thinking goes before, calls of the agent's own tools, and text that is no answer; at most 1,024 events of them
+        are waited for. A stream that ends without any event is an empty answer, no failure.
         """
         self._running = self._judged_events()
         while len(self._primed) < _MOST_PRIMED:
@@ -144,7 +145,7 @@ class HeldStream(StreamedResponse):
             if event is None:
                 return
             self._primed.append(event)
-            if _says_something(event):
+            if self._is_seen(event):
                 return
 
     async def aclose(self) -> None:
@@ -155,15 +156,40 @@ class HeldStream(StreamedResponse):
     def _get_event_iterator(self) -> AsyncIterator[ModelResponseStreamEvent]:  # pyright: ignore[reportIncompatibleMethodOverride]
         if self._running is None:
             self._running = self._judged_events()
-        return self._with_primed(self._running) if self._primed else self._running
+        return self._given(self._running)
 
-    async def _with_primed(
+    async def _given(
         self, following: AsyncGenerator[ModelResponseStreamEvent]
     ) -> AsyncGenerator[ModelResponseStreamEvent]:
-        while self._primed and not self.cancelled:
-            yield self._primed.popleft()
+        while self._primed:
+            if self._cut or self.cancelled:
+                return
+            yield self._known(self._primed.popleft())
         async for event in following:
-            yield event
+            yield self._known(event)
+
+    def _known(self, event: ModelResponseStreamEvent) -> ModelResponseStreamEvent:
+        # Only now: whoever reads both its parts and its events would get twice what was known before it was given.
+        self._parts_manager.apply_event(event)
+        return event
+
+    def _is_seen(self, event: ModelResponseStreamEvent) -> bool:
+        """Whether a reader sees anything of an event: words of the answer, its arguments, or what a provider's own tool
+        does. Tools of the agent are called when the response has ended, so a call alone shows nothing.
+        """
+        if isinstance(event, PartStartEvent):
+            part = event.part
+            if isinstance(part, ToolCallPart):
+                return part.tool_name in self._output_tools
+            if isinstance(part, TextPart):
+                return bool(part.content) and self.model_request_parameters.allow_text_output
+            return not isinstance(part, ThinkingPart)
+        if isinstance(event, PartDeltaEvent):
+            delta = event.delta
+            if isinstance(delta, TextPartDelta):
+                return bool(delta.content_delta) and self.model_request_parameters.allow_text_output
+            return isinstance(delta, ToolCallPartDelta)
+        return False
 
     async def _judged_events(self) -> AsyncGenerator[ModelResponseStreamEvent]:
         while not self._upstream.ended:
@@ -217,7 +243,7 @@ class HeldStream(StreamedResponse):
         return [delta]
 
     def _number(self, index: int, piece: Piece) -> ModelResponseStreamEvent:
-        """Make the piece an event, known to this stream's own parts from now on."""
+        """Make the piece an event of this stream's own numbering."""
         event: ModelResponseStreamEvent
         if isinstance(piece, TextPartDelta | ThinkingPartDelta | ToolCallPartDelta | SpeechPartDelta):
             if index not in self._numbers:
@@ -227,7 +253,6 @@ class HeldStream(StreamedResponse):
             self._numbers[index] = self._begun
             self._begun += 1
             event = PartStartEvent(index=self._numbers[index], part=piece)
-        self._parts_manager.apply_event(event)
         return event
 
     def _flows(self, part: ToolCallPart | NativeToolCallPart) -> bool:
@@ -253,18 +278,3 @@ class HeldStream(StreamedResponse):
     def _restore_json(self, raw: str) -> str:
         vault = self._terms.vault
         return raw if vault is None else vault.restore_json_text(raw)
-
-
-def _says_something(event: ModelResponseStreamEvent) -> bool:
-    """Whether a reader gets anything of an event: words, or a call."""
-    if isinstance(event, PartStartEvent):
-        part = event.part
-        return bool(part.content) if isinstance(part, TextPart) else not isinstance(part, ThinkingPart)
-    if isinstance(event, PartDeltaEvent):
-        delta = event.delta
-        return (
-            bool(delta.content_delta)
-            if isinstance(delta, TextPartDelta)
-            else isinstance(delta, ToolCallPartDelta)
-        )
-    return False
