@@ -551,10 +551,10 @@ def test_the_refusal_says_what_limit_observed_and_what_to_do() -> None:
     assert isinstance(error, ModelUnavailableError)
     assert (error.by, error.retry_after, error.model_name) == ("breaker", 8.25, "primary")
     assert str(error) == (
-        "circuit of 'primary' is half-open: its probes are under way; use another model, or try again in 8.25 s"
+        "circuit of 'primary' is half-open: its probes are under way; go on without it, or try again in 8.25 s"
     )
     isolated = CircuitOpen("primary", Refusal("isolated", None, "isolated by an operator"))
-    assert str(isolated).endswith("use another model until it is reset")
+    assert str(isolated).endswith("go on without it until it is reset")
 
 
 @pytest.mark.parametrize(

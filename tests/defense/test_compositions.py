@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import pytest
@@ -149,7 +149,7 @@ OUTCOMES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(vars(case).values()))
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(astuple(case)))
 async def test_they_compose(case: Case) -> None:
     """The caller gets what simple rules say; one row says the same; nothing is held, nothing runs, nothing is asked too often."""
     rows: list[Transaction] = []

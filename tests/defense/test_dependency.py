@@ -254,8 +254,10 @@ async def test_a_hedge_is_a_second_call_of_which_one_answer_counts() -> None:
         return "first"
 
     paid = made(hedge=Hedge("10ms"), retries=Retries(share=1.0, most=0))
+    assert await paid.call(answer) == "here"
     assert await paid.call(slow_at_first, idempotent=True) == "second"
     assert (asked, ended, is_empty(paid)) == (2, ["first"], True)
+    paid.budget.withdraw()
     for dependency, idempotent in ((made(hedge=Hedge("10ms"), timeout="40ms"), True), (paid, False)):
         asked = 0
         with pytest.raises((TimedOut, asyncio.TimeoutError)):

@@ -10,6 +10,7 @@ from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, Think
 
 from seawall import CircuitBreaker, EventBus, Policy, Principal, RateLimit, Retries, harden
 from seawall.defense.asked import Asked
+from seawall.defense.chaos import Chaos, Fault
 from seawall.defense.limits import Caller
 from seawall.defense.resume import Interrupted, NothingToResume, StreamInterrupted
 from seawall.foundation.events import Event, TransactionFinished
@@ -178,6 +179,18 @@ async def test_what_a_tool_was_called_for_is_not_asked_anew() -> None:
     with pytest.raises(StreamInterrupted, match="ask again") as broken:
         await read(safe, [])
     assert (broken.value.resume_id, done) == ("", ["paid"])
+
+
+async def test_injected_garbage_takes_the_place_of_what_is_streamed() -> None:
+    """As long as what the model said, and nothing of it; the model's stream is closed as ever."""
+    seen = list[str]()
+    model = ScriptedModel(MORE)
+    safe = hardened(model, guards=[], chaos=Chaos([Fault("garbage", 1.0, "model *")]))
+    await read(safe, seen)
+    said = "".join(seen)
+    assert len(said) == len("One. Two. Three.")
+    assert "One" not in said
+    assert (model.entered, model.left) == (1, 1)
 
 
 def test_what_is_kept_is_bounded() -> None:

@@ -4,13 +4,14 @@ Source: `stale-if-error` of RFC 5861. It is no cache: nobody gets an old answer 
 """
 
 import hmac
+import logging
 from collections import OrderedDict
 from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from pydantic_ai.messages import ModelMessage
+from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
 
 from seawall.defense.limits import Caller
 from seawall.foundation.clock import Clock
@@ -18,6 +19,9 @@ from seawall.foundation.clock import Clock
 OutputT = TypeVar("OutputT")
 
 _MOST = 1024
+_MOST_BYTES = 16_000_000
+_LARGEST = 1_000_000
+_log = logging.getLogger("seawall.answers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,37 +33,61 @@ class Answer(Generic[OutputT]):
     model: str
 
 
-class Answers(Generic[OutputT]):
-    """The latest 1,024 answers of one agent, each for `keep` seconds, in memory only.
+class _Kept(NamedTuple, Generic[OutputT]):
+    until: float
+    output: OutputT
+    messages: bytes
+    model: str
 
-    An answer belongs to the caller who asked and to the very question: keys are HMACs of both. What goes in and out
-    is copied, so that nobody's changes reach the next reader.
+
+class Answers(Generic[OutputT]):
+    """The latest 1,024 answers of one agent, of 16 MB in all, each for `keep` seconds, in memory only.
+
+    An answer belongs to the caller who asked, with the scopes that it had, and to the very question: keys are HMACs of
+    all. What goes in and out is copied, so that nobody's changes reach the next reader; what cannot be copied, or is
+    over 1 MB, is not kept.
     """
 
     def __init__(self, keep: float, secret: bytes, clock: Clock) -> None:
         self._keep = keep
         self._secret = secret
         self._now = clock.monotonic
-        self._kept: OrderedDict[bytes, tuple[float, Answer[OutputT]]] = OrderedDict()
+        self._kept: OrderedDict[bytes, _Kept[OutputT]] = OrderedDict()
+        self._bytes = 0
 
     def key(self, caller: Caller, question: str) -> bytes:
         """Name a caller's question."""
-        asked = repr((caller.tenant, caller.subject, caller.agent, question))
+        asked = repr((caller.tenant, caller.subject, sorted(caller.scopes), caller.agent, question))
         return hmac.digest(self._secret, asked.encode("utf-8", "surrogatepass"), sha256)
 
     def keep(self, key: bytes, answer: Answer[OutputT]) -> None:
         """Remember an answer, and forget the oldest where there are too many."""
-        self._kept[key] = (self._now() + self._keep, deepcopy(answer))
-        self._kept.move_to_end(key)
-        while len(self._kept) > _MOST:
-            self._kept.popitem(last=False)
+        try:
+            messages = ModelMessagesTypeAdapter.dump_json(answer.messages)
+            output = deepcopy(answer.output)
+        except Exception as error:  # noqa: BLE001 - whatever an output's own copying raises, the answer itself is good
+            _log.debug("an answer is not kept: %s", type(error).__name__)
+            return
+        if len(messages) > _LARGEST:
+            return
+        self._forget(key)
+        self._kept[key] = _Kept(self._now() + self._keep, output, messages, answer.model)
+        self._bytes += len(messages)
+        while len(self._kept) > _MOST or self._bytes > _MOST_BYTES:
+            self._forget(next(iter(self._kept)))
 
     def find(self, key: bytes) -> Answer[OutputT] | None:
         """Return the answer, unless it is too old."""
-        until, answer = self._kept.get(key, (0.0, None))
-        if answer is None:
+        kept = self._kept.get(key)
+        if kept is None:
             return None
-        if self._now() >= until:
-            del self._kept[key]
+        if self._now() >= kept.until:
+            self._forget(key)
             return None
-        return deepcopy(answer)
+        messages = ModelMessagesTypeAdapter.validate_json(kept.messages)
+        return Answer(deepcopy(kept.output), messages, kept.model)
+
+    def _forget(self, key: bytes) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._bytes -= len(kept.messages)

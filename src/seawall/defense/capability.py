@@ -158,6 +158,7 @@ class GuardCapability(AbstractCapability[Any]):
     ) -> Any:
         """Note that the run is about to read what a stranger wrote, in a result or in why there is none."""
         run, trusted = current_run(), result_is_trusted(tool_def.metadata)
+        run.acted = True
         try:
             result = await handler(args)
         except (ApprovalRequired, CallDeferred, Rejected):
@@ -290,12 +291,12 @@ class GuardCapability(AbstractCapability[Any]):
         most = Spend(requests=0, tokens=sum(counted), usd=price(self.models, *counted) if dollars else 0)
         try:
             async with self.meter.reserved(run.caller, most) as reservation:
-                attempts = len(run.attempts)
+                before = run.billable
                 try:
                     response = await handler(request)
-                except Rejected:
+                except BaseException:
                     # What was asked of a model stays spent, though its answer was refused.
-                    if not any(attempt.endswith(":ok") for attempt in run.attempts[attempts:]):
+                    if run.billable == before:
                         await reservation.release()
                     raise
                 # Of a stream that was left nobody knows what is billed: what was set aside for it stays spent.

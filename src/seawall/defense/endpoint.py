@@ -15,13 +15,31 @@ from pydantic_ai.settings import ModelSettings, merge_model_settings
 
 from seawall.defense.chaos import Plan
 from seawall.defense.dependency import Admission, Dependency
+from seawall.defense.faults import FaultKind, read_fault
 from seawall.defense.guards import GuardBlocked
 from seawall.defense.run_state import RunState, current_run
 from seawall.defense.streaming import Checkpoint, HeldStream, Terms, Upstream, as_text, judge_response
 from seawall.defense.wire import pseudonymise_messages, restore_response
 from seawall.foundation import events
 from seawall.foundation.clock import Clock
-from seawall.foundation.transaction import Degradation
+from seawall.foundation.transaction import Degradation, worse
+
+# What a provider turned away, or never had, it does not bill.
+_NEVER_BILLED: frozenset[FaultKind] = frozenset(
+    {
+        "dns",
+        "refused",
+        "tls",
+        "connect_timeout",
+        "rate_limited",
+        "overloaded",
+        "rejected",
+        "authentication",
+        "held_back",
+    }
+)
+# Tools that a provider runs by itself and that change nothing.
+_ONLY_READ = frozenset({"web_search", "web_fetch", "file_search", "x_search", "advisor"})
 
 
 class Endpoint(WrapperModel):
@@ -51,7 +69,9 @@ class Endpoint(WrapperModel):
         run = current_run()
         wire = messages if run.vault is None else self._tokenised(run, messages)
         ask = partial(self._ask, run, wire, _without_retries(model_settings), model_request_parameters)
-        response = await self.dependency.call(ask, idempotent=True, trail=run, garble=_garbled)
+        acts = _acts(model_request_parameters)
+        run.acted |= acts
+        response = await self.dependency.call(ask, idempotent=not acts, trail=run, garble=_garbled)
         self._answered(run)
         # Its place is free again: judging may take longer than answering, and needs no model.
         text_is_json = self._text_is_json(model_request_parameters)
@@ -76,6 +96,7 @@ class Endpoint(WrapperModel):
         terms = Terms(
             Checkpoint(run.judge_output),
             partial(_refuse_unreadable, run),
+            self.profile,
             run.vault,
             text_is_json=self._text_is_json(model_request_parameters),
         )
@@ -84,7 +105,10 @@ class Endpoint(WrapperModel):
             settings = _without_retries(model_settings)
             return self.wrapped.request_stream(wire, settings, model_request_parameters, run_context)
 
-        async with self.dependency.opened(partial(self._stream, run, terms, asking), trail=run) as stream:
+        acts = _acts(model_request_parameters)
+        run.acted |= acts
+        opening = partial(self._stream, run, terms, asking)
+        async with self.dependency.opened(opening, idempotent=not acts, trail=run) as stream:
             yield stream
 
     @asynccontextmanager
@@ -92,6 +116,7 @@ class Endpoint(WrapperModel):
         self, run: RunState, terms: Terms, asking: Any, admission: Admission
     ) -> AsyncGenerator[StreamedResponse]:
         checkpoint = Checkpoint(run.judge_output)
+        shown = False
         upstream = Upstream(self.model_name, admission.seconds, self._clock)
         admission.when_given_up(upstream.give_up)
         try:
@@ -100,13 +125,17 @@ class Endpoint(WrapperModel):
                 try:
                     # What fails before anything goes out fails here, where another model can still answer.
                     await stream.prime()
+                    shown = True
                     # From here on its reader sets the pace.
-                    admission.unwatched()
+                    admission.answering()
                     yield stream
                 finally:
                     await stream.aclose()
                     run.note_answer(stream.get())
         finally:
+            # Of a model whose words nobody saw another one's may be the answer.
+            if upstream.ended or shown or checkpoint.refused:
+                self._answered(run)
             self._account(run, admission, upstream, checkpoint)
 
     async def _ask(
@@ -117,11 +146,16 @@ class Endpoint(WrapperModel):
         parameters: ModelRequestParameters,
     ) -> ModelResponse:
         started = self._clock.monotonic()
+        run.billable += 1
         try:
             return await self.wrapped.request(wire, settings, parameters)
         except asyncio.CancelledError:
             # Given up, for its time or for a quicker one: it may be billed all the same, and nobody will say how much.
             run.unpriced = True
+            raise
+        except Exception as error:
+            if read_fault(error).kind in _NEVER_BILLED:
+                run.billable -= 1
             raise
         finally:
             run.model_seconds += self._clock.monotonic() - started
@@ -131,22 +165,23 @@ class Endpoint(WrapperModel):
     ) -> None:
         """Report on a stream that is over, however it came to that."""
         run.model_seconds += upstream.waited
-        if upstream.ended or checkpoint.asked:
-            self._answered(run)
         # Usage comes at the end; what was cut off before is billed all the same.
-        run.unpriced |= not upstream.ended and (upstream.heard or _gave_up(upstream.failure))
+        cut_off = not upstream.ended and (upstream.heard or _gave_up(upstream.failure))
+        run.unpriced |= cut_off
+        run.billable += upstream.ended or cut_off
         # Only the model's own time may count against it, not that of a reader who reads slowly.
         admission.permit.started = self._clock.monotonic() - upstream.waited
         if upstream.ended:
             admission.report("success", "ok")
         elif upstream.failure is not None:
-            admission.report_error(upstream.failure, upstream.last_wait)
+            admission.report_error(upstream.failure)
         else:
             admission.report("ignored", "blocked" if checkpoint.refused else "abandoned")
 
     def _answered(self, run: RunState) -> None:
         run.answered_by = self.model_name
-        run.level = self._level
+        # The least of what its steps were answered with: the answer rests on all of them.
+        run.level = worse(run.level, self._level)
 
     def _text_is_json(self, parameters: ModelRequestParameters) -> bool:
         mode = parameters.output_mode
@@ -169,6 +204,11 @@ def _refuse_unreadable(run: RunState) -> None:
     run.note_verdict("shape:block")
     run.events.publish(events.GuardTripped(run.id, run.caller.tenant, "shape", "block", "unknown_part"))
     raise GuardBlocked()
+
+
+def _acts(parameters: ModelRequestParameters) -> bool:
+    """Whether the provider may do something in the world while it answers, which a second request would do again."""
+    return any(tool.kind not in _ONLY_READ for tool in parameters.native_tools)
 
 
 def _gave_up(failure: BaseException | None) -> bool:

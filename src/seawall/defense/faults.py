@@ -56,6 +56,8 @@ class Fault:
     retry_after: float | None = None
 
 
+# With nothing behind them: a wrong argument, or a bug on this side. A text may have made either happen.
+_BUGS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 _IGNORED: frozenset[FaultKind] = frozenset({"rejected", "content", "cancelled", "out_of_time", "held_back"})
 # No read timeout: it has cost its caller a whole time limit, and is billed. No certificate: it does not mend itself.
 _ONCE: frozenset[FaultKind] = frozenset({"read_timeout", "tls", "authentication", "unknown", *_IGNORED})
@@ -158,7 +160,8 @@ def read_fault(error: BaseException, *, clock: Clock = SYSTEM_CLOCK) -> Fault:
         if fault is not None:
             break
         vague = vague or _stands_for(link)
-    fault = fault or _FAULTS[vague or "unknown"]
+    if fault is None:
+        fault = _FAULTS[vague or ("rejected" if isinstance(error, _BUGS) else "unknown")]
     if isinstance(error, _TOLD_THE_MODEL) and fault.again:
         # Its owner had it in hand, and has said what comes next.
         fault = replace(fault, again=False)
@@ -233,7 +236,9 @@ def _of_a_model(error: Exception) -> Fault | None:
     if isinstance(error, ai.ContentFilterError):
         return _FAULTS["content"]
     if isinstance(error, ai.UnexpectedModelBehavior):
-        return _WRONG_OUTPUT if isinstance(error.__cause__, _TOLD_THE_MODEL) else _FAULTS["unreadable"]
+        # The library has no type for an agent whose model never gave what was asked of it; it has this word.
+        gave_up = isinstance(error.__cause__, _TOLD_THE_MODEL) or "retries" in error.message
+        return _WRONG_OUTPUT if gave_up else _FAULTS["unreadable"]
     return None
 
 

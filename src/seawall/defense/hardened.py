@@ -25,7 +25,7 @@ from seawall.defense.meter import Meter
 from seawall.defense.model_stack import endpoints_of
 from seawall.defense.policy import Policy
 from seawall.defense.rescue import NO_MODEL, Rescue
-from seawall.defense.resilience import Circuit, allow
+from seawall.defense.resilience import Circuit, OutOfTime, allow
 from seawall.defense.resume import Interrupted, StreamInterrupted
 from seawall.defense.row import outcome_of, row_of
 from seawall.defense.run_state import RunState, run_under_way, running
@@ -161,10 +161,13 @@ class Hardened(Generic[DepsT, OutputT]):
         raised: BaseException | None = None
         try:
             if resume is not None:
-                asked = self._parts.interrupted.take(resume, run.caller)
-            opening = self._agent.run_stream(_worded(asked.prompt), deps=deps, **self._given(run, asked))
-            async with self._admitted(run, asked), stream.reading(opening):
-                yield stream
+                asked = self._parts.interrupted.look(resume, run.caller)
+            async with self._admitted(run, asked):
+                if resume is not None:
+                    self._parts.interrupted.take(resume, run.caller)
+                opening = self._agent.run_stream(_worded(asked.prompt), deps=deps, **self._given(run, asked))
+                async with stream.reading(opening):
+                    yield stream
         except BaseException as error:
             raised = error
             raise
@@ -177,7 +180,7 @@ class Hardened(Generic[DepsT, OutputT]):
     def run_sync(
         self, prompt: Prompt, *, deps: DepsT, principal: Principal, tokens_without_retrieval: int = 0
     ) -> HardenedResult[OutputT]:
-        """Run from code that has no event loop."""
+        """Run from code that has no event loop, one thread at a time."""
         run: Coroutine[Any, Any, HardenedResult[OutputT]] = self.run(
             prompt, deps=deps, principal=principal, tokens_without_retrieval=tokens_without_retrieval
         )
@@ -229,7 +232,7 @@ class Hardened(Generic[DepsT, OutputT]):
             if standing is not None and standing.retry_after is not None:
                 raise Distrusted(standing.retry_after)
             await parts.meter.admit(run.caller, 1 if standing is None else standing.weight)
-            await parts.capability.judge_asked(run, asked)
+            await self._judged(run, asked)
             turn = await self._turn(run)
         except (Distrusted, RateLimited) as refusal:
             refused = Refused(run.id, run.caller.tenant, refusal.by, refusal.retry_after)
@@ -237,6 +240,14 @@ class Hardened(Generic[DepsT, OutputT]):
             raise
         with turn or nullcontext():
             yield
+
+    async def _judged(self, run: RunState, asked: Asked) -> None:
+        left = run.allowance.until - self._parts.clock.monotonic()
+        try:
+            async with asyncio.timeout(left):
+                await self._parts.capability.judge_asked(run, asked)
+        except TimeoutError as error:
+            raise OutOfTime("guards", 0.0, 0.0) from error
 
     async def _turn(self, run: RunState) -> Turn | None:
         """Wait for a place among the caller's runs; one inside another run of the same caller here needs none."""
@@ -272,7 +283,7 @@ class Hardened(Generic[DepsT, OutputT]):
         if unanswered is None or not released:
             return unanswered or error
         # Asked again, what was done would be done again.
-        again = asked.approvals is None and not run.usage.tool_calls
+        again = asked.approvals is None and not run.acted
         resume_id = self._parts.interrupted.keep(run.caller, asked) if again else ""
         return StreamInterrupted(resume_id, released, unanswered.retry_after)
 

@@ -27,7 +27,8 @@ class StreamAbandoned(SeawallError):
 class HardenedStream(Generic[OutputT]):
     """An answer as it comes, none of it before its verdict; made by `Hardened.run_stream`.
 
-    Read one of `text` and `output` to its end: a stream that is left earlier is on record as cancelled. Errors
+    Read one of `text` and `output` to its end: a stream that is left earlier is on record as cancelled. What broke off
+    stays broken off: to read it once more raises the same error. Errors
     come out of whichever is read: GuardBlocked where a sentence may not go out, after those before it did;
     StreamInterrupted where the model broke off after some of its answer was out; others as themselves.
     """
@@ -113,14 +114,18 @@ class HardenedStream(Generic[OutputT]):
 
     async def _read(self, items: AsyncGenerator[T]) -> AsyncGenerator[T]:
         try:
+            if isinstance(self._failure, Exception):
+                raise self._failure
             while True:
                 with running(self._run):
                     item = await anext(items)
                 self._released += 1
                 yield item
         except StopAsyncIteration:
-            self._finished = True
+            self._finished = self._failure is None
         except Exception as error:
+            if error is self._failure:
+                raise
             self._failure = told = self._told(error, self._released)
             if told is error:
                 raise

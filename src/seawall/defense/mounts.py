@@ -62,7 +62,7 @@ class Mounts:
 
     `tool NAME` for a function, by the name that the model calls it by; `mcp ID` for all tools of a server, by the
     `id` of its toolset or the host of its URL, else `mcp unnamed`; `agent NAME` for another agent. Beyond 128 names
-    all others of a kind share one, so that no list of tools can grow without bound.
+    all others of a kind that have no protection of their own share one, so that no list of tools can grow without bound.
     """
 
     def __init__(self, usual: Protection, special: Mapping[str, Protection], make: Make) -> None:
@@ -80,7 +80,7 @@ class Mounts:
         found = self._made.get(name)
         if found is not None:
             return found
-        if len(self._made) >= _MOST:
+        if len(self._made) >= _MOST and name not in self._special:
             name = f"{name.partition(' ')[0]} (others)"
         if name not in self._made:
             protection = self._special.get(name, self._usual)
@@ -256,6 +256,9 @@ class _Dispensable:
 
 def _is_away(error: Exception) -> bool:
     """Whether a dependency failed or was not asked, rather than that the caller may not ask it, or asks amiss."""
+    if isinstance(error, BaseExceptionGroup):
+        several = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return all(isinstance(one, Exception) and _is_away(one) for one in several)
     if isinstance(error, Rejected):
         # A limit or a guard is nothing to go on without.
         return nothing_answered(error) or isinstance(error, Unavailable)

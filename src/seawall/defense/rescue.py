@@ -9,6 +9,8 @@ from pydantic_ai.exceptions import (
     UnexpectedModelBehavior,
 )
 from pydantic_ai.messages import ModelMessagesTypeAdapter
+from pydantic_ai.tools import DeferredToolRequests
+from pydantic_core import PydanticSerializationError
 
 from seawall.defense.answers import Answer, Answers
 from seawall.defense.asked import Asked
@@ -42,10 +44,18 @@ class Rescue(Generic[OutputT]):
         self._rest = seconds(policy.breaker.open_for)
 
     def keep(self, run: RunState, asked: Asked, answer: Answer[OutputT]) -> None:
-        """Remember a whole answer; none for which a tool was called, for it may have done something."""
-        whole = run.level == "full" and not run.missing and not run.usage.tool_calls
-        if self._answers is not None and whole and asked.approvals is None:
-            self._answers.keep(self._answers.key(run.caller, _question(asked)), answer)
+        """Remember a whole answer; none for which a tool was called, for it may have done something, nor one that asks
+        for leave to call one.
+        """
+        whole = run.level == "full" and not run.missing and not run.acted
+        key = self._key(run, asked)
+        if (
+            self._answers is not None
+            and key
+            and whole
+            and not isinstance(answer.output, DeferredToolRequests)
+        ):
+            self._answers.keep(key, answer)
 
     def refusal(self, error: BaseException) -> Rejected | None:
         """Return how to refuse where an error says that no model could be asked; None for any other error."""
@@ -82,11 +92,15 @@ class Rescue(Generic[OutputT]):
         return Answer(part, [], "")
 
     def _known(self, run: RunState, asked: Asked) -> Answer[OutputT] | None:
-        if self._answers is None or asked.approvals is not None or run.usage.tool_calls:
-            return None
-        return self._answers.find(self._answers.key(run.caller, _question(asked)))
+        key = self._key(run, asked)
+        return None if self._answers is None or run.acted or not key else self._answers.find(key)
 
-
-def _question(asked: Asked) -> str:
-    """Say what was asked; not for reading."""
-    return repr(asked.prompt) + ModelMessagesTypeAdapter.dump_json(list(asked.history)).decode()
+    def _key(self, run: RunState, asked: Asked) -> bytes:
+        """Name what was asked; b"" for what has no known answers: a word on calls, a history that cannot be written down."""
+        if self._answers is None or asked.approvals is not None:
+            return b""
+        try:
+            history = ModelMessagesTypeAdapter.dump_json(list(asked.history)).decode()
+        except PydanticSerializationError:
+            return b""
+        return self._answers.key(run.caller, repr(asked.prompt) + history)

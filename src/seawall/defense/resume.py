@@ -6,6 +6,7 @@ from secrets import token_urlsafe
 
 from pydantic_ai.exceptions import ModelUnavailableError
 from pydantic_ai.messages import ModelMessagesTypeAdapter
+from pydantic_core import PydanticSerializationError
 
 from seawall.defense.asked import Asked
 from seawall.defense.limits import Caller
@@ -71,8 +72,13 @@ class Interrupted:
         self._characters = 0
 
     def keep(self, caller: Caller, asked: Asked) -> str:
-        """Keep a question; return the id under which its caller can have it asked again, "" where it is too long."""
-        size = _size(asked)
+        """Keep a question; return the id under which its caller can have it asked again, "" where it is too long, or its
+        history cannot be measured.
+        """
+        try:
+            size = _size(asked)
+        except PydanticSerializationError:
+            return ""
         if size > _MOST_CHARACTERS:
             return ""
         id_ = token_urlsafe(16)
@@ -83,15 +89,18 @@ class Interrupted:
             self._forget(next(iter(self._kept)))
         return id_
 
-    def take(self, id_: str, caller: Caller) -> Asked:
-        """Return the question of `id_` and forget it; NothingToResume where there is none of this caller's."""
+    def look(self, id_: str, caller: Caller) -> Asked:
+        """Return the question of `id_`, which stays; NothingToResume where there is none of this caller's."""
         kept = self._kept.get(id_)
-        if kept is None or kept.caller != (caller.tenant, caller.subject):
-            raise NothingToResume()
-        self._forget(id_)
-        if self._now() >= kept.until:
+        if kept is None or kept.caller != (caller.tenant, caller.subject) or self._now() >= kept.until:
             raise NothingToResume()
         return kept.asked
+
+    def take(self, id_: str, caller: Caller) -> Asked:
+        """Return it and forget it: it is asked again now."""
+        asked = self.look(id_, caller)
+        self._forget(id_)
+        return asked
 
     def _forget(self, id_: str) -> None:
         self._characters -= self._kept.pop(id_).size

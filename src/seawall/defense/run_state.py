@@ -21,6 +21,7 @@ from seawall.foundation.events import EventBus, Refused
 from seawall.foundation.transaction import Degradation, Outcome, worse
 
 Channel = Literal["text", "tool_call", "thinking", "returned"]
+_MOST_ATTEMPTS = 256
 OutputJudge = Callable[[str, str, Channel], Awaitable[str]]
 
 
@@ -31,7 +32,8 @@ class RunState:
     `level` is how much less than asked for answered it, `missing` what it went on without, by the dependency's name.
     `started_at` is seconds since the epoch, `started` monotonic seconds. `tainted` says that the run has read
     untrusted text; `offence` is the caller's own passage that a guard refused, "" where there is none; `hidden` are the
-    instructions that nobody but the model is to read. `words` are its caller's, `known` what was judged and may
+    instructions that nobody but the model is to read. `acted` says that something was called that may have done something,
+    which a second run would do again; `billable` counts the calls that a provider may bill. `words` are its caller's, `known` what was judged and may
     be read, `vouched` the calls whose results the developer answers for.
     """
 
@@ -54,6 +56,8 @@ class RunState:
     answered_by: str = ""
     level: Degradation = "full"
     missing: list[str] = field(default_factory=list[str])
+    acted: bool = False
+    billable: int = 0
     unpriced: bool = False
     spent_on_guards: Spent = NOTHING_SPENT
     tainted: bool = False
@@ -103,12 +107,17 @@ class RunState:
         self.queue_seconds += seconds
 
     def tried(self, dependency: str, outcome: str) -> None:
-        """Keep what an attempt came to; of other things than models only what went wrong, since the calls are many."""
+        """Keep what an attempt came to; of other things than models only what went wrong, since the calls are many.
+
+        The first 256 are kept; a last one that says `more` stands for all others.
+        """
         kind, _, name = dependency.partition(" ")
-        if kind == "model" and name:
-            self.attempts.append(f"{name}:{outcome}")
-        elif outcome != "ok":
-            self.attempts.append(f"{dependency}:{outcome}")
+        if kind != "model" and outcome == "ok":
+            return
+        if len(self.attempts) < _MOST_ATTEMPTS:
+            self.attempts.append(f"{name if kind == 'model' and name else dependency}:{outcome}")
+        elif len(self.attempts) == _MOST_ATTEMPTS:
+            self.attempts.append("more")
 
     def held_back(self, by: str, retry_after: float | None) -> None:
         """Tell that an attempt was not made."""

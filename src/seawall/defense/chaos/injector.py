@@ -46,6 +46,7 @@ class Injector:
     ) -> None:
         self.chaos = chaos
         self._faults: tuple[Fault, ...] = tuple(chaos.faults)
+        self._clock = clock
         self._now = clock.monotonic
         self._until = self._now() + seconds(chaos.until)
         self._random = random
@@ -75,7 +76,7 @@ class Injector:
         for end, index in route.ends:
             if drawn < end:
                 self._times[index] += 1
-                return Plan(self._faults[index], name, left, route.random())
+                return Plan(self._faults[index], name, left, route.random(), self._clock)
         return None
 
     def stats(self) -> tuple[Injected, ...]:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from seawall.defense.chaos.config import Fault, Kind
 from seawall.defense.chaos.error import ChaosError
+from seawall.foundation.clock import Clock
 
 T = TypeVar("T")
 
@@ -25,12 +26,14 @@ class Plan:
     in [0, 1).
     """
 
-    __slots__ = ("_fault", "_left", "_luck", "name")
+    __slots__ = ("_fault", "_left", "_luck", "_now", "_until", "name")
 
-    def __init__(self, fault: Fault, name: str, left: float, luck: float) -> None:
+    def __init__(self, fault: Fault, name: str, left: float, luck: float, clock: Clock) -> None:
         self.name = name
         self._fault = fault
         self._left = left
+        self._now = clock.monotonic
+        self._until = self._now() + left
         self._luck = luck
 
     @property
@@ -67,6 +70,8 @@ class Plan:
         garbage, nor be half there: ChaosError, as from whatever should have read it.
         """
         match self.kind:
+            case _ if self._over():
+                return value
             case "garbage":
                 return self._garbage(value)
             case "truncate":
@@ -87,13 +92,16 @@ class Plan:
                 yield item
                 if left is not None:
                     left -= 1
-                    if not left:
+                    if left <= 0 and not self._over():
                         break
-            if left is not None:
+            if left is not None and not self._over():
                 raise ChaosError(self.kind, self.name)
         finally:
             if isinstance(items, AsyncGenerator):
                 await cast("AsyncGenerator[T, None]", items).aclose()
+
+    def _over(self) -> bool:
+        return self._now() >= self._until
 
     def _garbage(self, value: object) -> str | bytes:
         # Repeatable on purpose; it protects nothing.

@@ -92,15 +92,11 @@ class Door:
             raise Overloaded(self.name, slot)
         return slot
 
-    def fault_of(self, error: BaseException, waited: float) -> Fault:
+    def fault_of(self, error: BaseException) -> Fault:
         """Read an error: whether it says something about the dependency, and whether another try may help."""
         if isinstance(error, self.ignore):
             return Fault("unknown", counts=False, again=False)
-        fault = read_fault(error)
-        if fault.kind == "cancelled" and waited >= self.slow_call:
-            # Whoever cancelled may have run out of patience with it: slow enough, it counts as its failure.
-            return Fault("cancelled", counts=True, again=False)
-        return fault
+        return read_fault(error)
 
 
 class Admission:
@@ -171,9 +167,14 @@ class Admission:
         """Have `end` called to give the attempt up, by whoever keeps its time."""
         self._given_up = end
 
-    def unwatched(self) -> None:
-        """Say that the dependency has begun to answer: from here on its time is kept by whoever reads."""
+    def answering(self) -> None:
+        """Say that the dependency has begun to answer: from here on its time is kept by whoever reads.
+
+        A probe has then shown what it was made for: no slow reader keeps the circuit shut.
+        """
         self._door.watch.remove(self)
+        if self._door.circuit.state == "half_open":
+            self._door.circuit.record(self.permit, "success")
 
     def report(self, outcome: Outcome, said: str, retry_after: float | None = None) -> None:
         """Report what the attempt came to, once; `said` is for the trail."""
@@ -182,9 +183,9 @@ class Admission:
             self._trail.tried(self._door.name, said)
             self._door.circuit.record(self.permit, outcome, retry_after=retry_after)
 
-    def report_error(self, error: BaseException, waited: float) -> None:
-        """Report an error that ended the attempt after a wait of `waited` seconds."""
-        fault = self._door.fault_of(error, waited)
+    def report_error(self, error: BaseException) -> None:
+        """Report an error that ended the attempt. One that was cancelled late was counted as slow when it became so."""
+        fault = self._door.fault_of(error)
         said = "cancelled" if fault.kind == "cancelled" else type(error).__name__
         if isinstance(error, TimeoutError):
             said = "timeout"
@@ -221,7 +222,7 @@ class Admission:
             self._door.note_success(waited, self._door.now())
             self.report("success", "ok")
         else:
-            self.report_error(error, waited)
+            self.report_error(error)
 
     def _held_back(self, refusal: OutOfTime | Overloaded | CircuitOpen) -> None:
         self._trail.tried(self._door.name, refusal.by)

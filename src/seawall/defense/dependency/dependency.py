@@ -17,6 +17,7 @@ from seawall.defense.dependency.trail import UNRECORDED, Trail
 from seawall.defense.load import GateStats
 from seawall.defense.resilience import Breaker, Circuit, RetryBudget, current_allowance
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
+from seawall.foundation.errors import Rejected
 from seawall.foundation.events import EventBus
 from seawall.foundation.units import seconds
 
@@ -80,7 +81,6 @@ class Dependency:
         garble: Callable[[Plan, T], T] | None = None,
     ) -> T:
         """Call it, once or, where that can help and is paid for, again; `garble` breaks an answer as chaos wants it."""
-        self.budget.deposit()
         once = partial(self._once, attempt, trail, garble)
         if idempotent and self._hedge_after is not None:
             once = partial(self._hedged, once, self._hedge_after)
@@ -91,15 +91,15 @@ class Dependency:
         self,
         opening: Callable[[Admission], AbstractAsyncContextManager[T]],
         *,
+        idempotent: bool = True,
         trail: Trail = UNRECORDED,
     ) -> AsyncGenerator[T]:
         """Open a stream; it is opened again as a call is made again, and keeps its place until the block is left.
 
         `opening` keeps the time itself, and reports on its Admission.
         """
-        self.budget.deposit()
         async with AsyncExitStack() as stack:
-            yield await self._trying(partial(self._open, stack, opening, trail), idempotent=True)
+            yield await self._trying(partial(self._open, stack, opening, trail), idempotent=idempotent)
 
     def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         """Decorate a function whose every call goes to this dependency, and may not be made twice."""
@@ -146,17 +146,24 @@ class Dependency:
         tried = 0
         while True:
             try:
-                return await once()
+                answer = await once()
             except Exception as error:
+                # What was held back was no traffic, and earns no retries.
+                if not (tried or isinstance(error, Rejected)):
+                    self.budget.deposit()
                 tried += 1
                 wait = self._wait(error, tried) if idempotent and tried <= self._most else None
                 if wait is None:
                     raise
+            else:
+                if not tried:
+                    self.budget.deposit()
+                return answer
             await asyncio.sleep(wait)
 
     def _wait(self, error: Exception, tried: int) -> float | None:
         """Return the seconds until another try, and pay for it; None where there is none."""
-        fault = self._door.fault_of(error, 0.0)
+        fault = self._door.fault_of(error)
         if not fault.again:
             return None
         wait = self.budget.wait(tried, fault.retry_after)

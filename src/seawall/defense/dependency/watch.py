@@ -92,7 +92,9 @@ class Watch:
         self._excused = False
         self._alarm = None
         now = self._now()
-        for call in list(self._under_way):
+        # Opening the circuit may give all of them up, and leave none.
+        while self._under_way:
+            call = next(iter(self._under_way))
             left = call.permit.started + self._patience - now
             if left > 0:
                 self._look_in(left)

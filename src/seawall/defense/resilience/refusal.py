@@ -26,8 +26,8 @@ class CircuitOpen(Rejected, ModelUnavailableError):
 def _text(dependency: str, refusal: Refusal) -> str:
     observed = f"circuit of {dependency!r} is {refusal.state.replace('_', '-')}: {refusal.why}"
     if refusal.retry_after is None:
-        return f"{observed}; use another model until it is reset"
-    return f"{observed}; use another model, or try again in {refusal.retry_after:.3g} s"
+        return f"{observed}; go on without it until it is reset"
+    return f"{observed}; go on without it, or try again in {refusal.retry_after:.3g} s"
 
 
 class OutOfTime(Rejected, ModelUnavailableError):
@@ -36,10 +36,14 @@ class OutOfTime(Rejected, ModelUnavailableError):
     by = "deadline"
 
     def __init__(self, dependency: str, left: float, quickest: float) -> None:
+        took = (
+            f", and {dependency!r} took at least {quickest:.3g} s lately"
+            if quickest
+            else f" for {dependency!r}"
+        )
         super().__init__(
             dependency,
-            f"{max(left, 0):.3g} s are left of the request's time, and {dependency!r} took at least {quickest:.3g} s "
-            "lately; allow the request more time",
+            f"{max(left, 0):.3g} s are left of the request's time{took}; allow the request more time",
         )
         self.dependency = dependency
         self.left = left

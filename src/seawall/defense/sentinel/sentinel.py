@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import (
     ContentFilterError,
+    ModelAPIError,
     ModelHTTPError,
     ModelRequestRejectedError,
     UnexpectedModelBehavior,
@@ -22,7 +23,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage, RunUsage, UsageLimits
 
 from seawall.agents import Block, fence
-from seawall.defense.guards import CannotJudge, Context, GuardInput, Spent, Verdict
+from seawall.defense.guards import UNKNOWN_SPENT, CannotJudge, Context, GuardInput, Spent, Verdict
 from seawall.defense.guards.guard import GUARD_UNAVAILABLE
 from seawall.defense.sentinel.allowance import Allowance, Allowed, Budget
 from seawall.foundation.errors import ConfigError, StoreError
@@ -153,10 +154,17 @@ class Sentinel:
             raise CannotJudge(
                 f"the sentinel's provider answered {error.status_code}", healthy=False
             ) from error
-        except UnexpectedModelBehavior:
+        except (ModelAPIError, UnexpectedModelBehavior) as error:
+            # Connections and limits say what they are.
+            if isinstance(error, ModelAPIError) and type(error) is not ModelAPIError:
+                raise
             # It answered, if not as asked, which a text may have made it do; without a usage it did not even answer.
             if not usage.has_values():
-                raise
+                raise CannotJudge(
+                    "the sentinel's provider gave no answer that can be read",
+                    spent=UNKNOWN_SPENT,
+                    healthy=False,
+                ) from error
         spent = Spent(usage.cost, usage.input_tokens, usage.output_tokens)
         await allowed.settle(spent)
         return code, spent

@@ -27,9 +27,11 @@ from pydantic_ai.messages import (
     ToolCallPartDelta,
 )
 from pydantic_ai.models import StreamedResponse
+from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.usage import RequestUsage
 
 from seawall.defense.streaming.checkpoint import Channel, Checkpoint
+from seawall.defense.streaming.ending import cut_short
 from seawall.defense.streaming.held_part import FlowingPart, HeldPart, Piece, Way, WholePart
 from seawall.defense.streaming.json_hold import JsonHold, readable
 from seawall.defense.streaming.spoken import Refuse, spoken
@@ -53,11 +55,12 @@ class Terms:
     """On what terms a response is let out.
 
     `refuse` is called for a part that cannot be read, and may raise. `text_is_json` says that text is
-    structured output.
+    structured output; `profile` is the model's.
     """
 
     checkpoint: Checkpoint
     refuse: Refuse
+    profile: ModelProfile
     vault: Vault | None = None
     text_is_json: bool = False
     max_hold: int = MAX_HOLD
@@ -112,6 +115,10 @@ class HeldStream(StreamedResponse):
     def begun(self) -> bool:
         """Whether anything was let out."""
         return self._begun > 0
+
+    @property
+    def _stopped(self) -> bool:
+        return self._cut or self.cancelled or self._inner.cancelled
 
     def get_stream_cancel_errors(self) -> tuple[type[BaseException], ...]:
         """As the provider's transport raises them."""
@@ -194,6 +201,8 @@ class HeldStream(StreamedResponse):
     async def _judged_events(self) -> AsyncGenerator[ModelResponseStreamEvent]:
         while not self._upstream.ended:
             event = await self._upstream.next()
+            if event is None and not self._stopped and cut_short(self._inner, self._terms.profile):
+                raise self._upstream.cut_short()
             for index, step in self._steps(event):
                 for piece in await step:
                     yield self._number(index, piece)
@@ -207,7 +216,7 @@ class HeldStream(StreamedResponse):
         elif isinstance(event, PartDeltaEvent):
             yield event.index, self._go_on(event.index, event.delta)
         # A stream without a connection to cut ends as if it were complete; what is held then goes nowhere.
-        elif event is None and not (self._cut or self.cancelled or self._inner.cancelled):
+        elif event is None and not self._stopped:
             for index, part in self._open.items():
                 yield index, part.close()
 

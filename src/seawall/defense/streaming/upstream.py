@@ -3,10 +3,20 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import TypeVar
 
-from pydantic_ai.exceptions import ModelTimeoutError
-from pydantic_ai.messages import ModelResponseStreamEvent
+from pydantic_ai.exceptions import ModelConnectionError, ModelTimeoutError
+from pydantic_ai.messages import (
+    ModelResponseStreamEvent,
+    PartDeltaEvent,
+    PartEndEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    ToolCallPart,
+    ToolCallPartDelta,
+)
 from pydantic_ai.models import StreamedResponse
 
 from seawall.defense.chaos import Plan
@@ -18,8 +28,7 @@ T = TypeVar("T")
 class Upstream:
     """Waits at most `patience` seconds for the first event, opening included, and as long for each after it.
 
-    `waited` is seconds spent waiting for the model, none of its reader's own; `last_wait` those of the latest
-    wait. `failure` is what the model's side raised, or the cancellation that hit a wait; `ended` whether it
+    `waited` is seconds spent waiting for the model, none of its reader's own. `failure` is what the model's side raised, or the cancellation that hit a wait; `ended` whether it
     came to its own end. ModelTimeoutError where patience ran out.
     """
 
@@ -33,7 +42,6 @@ class Upstream:
         self.ended = False
         self.failure: BaseException | None = None
         self.waited = 0.0
-        self.last_wait = 0.0
 
     @asynccontextmanager
     async def opened(
@@ -45,7 +53,8 @@ class Upstream:
                 await self._wait(plan.before())
             stream = await self._wait(stack.enter_async_context(opening))
             # Its own iteration: it guards against cancellation and keeps the deadlines set on it.
-            self._events = aiter(stream) if plan is None else plan.truncated(aiter(stream))
+            events = aiter(stream)
+            self._events = events if plan is None else plan.truncated(_garbled(plan, events))
             stack.push_async_callback(self._close)
             yield stream
 
@@ -64,6 +73,18 @@ class Upstream:
             return None
         self.heard = True
         return event
+
+    def cut_short(self) -> ModelConnectionError:
+        """Know that the end was none: what came is not the whole answer. Returns the error to raise."""
+        self.ended = False
+        self.failure = ModelConnectionError(
+            self._model_name,
+            "the stream ended without saying why, as one that was cut short does; the next model is tried, if there is "
+            "one and nothing was let out yet",
+            phase="read",
+            in_stream=True,
+        )
+        return self.failure
 
     async def _wait(self, awaited: Awaitable[T]) -> T:
         started = self._clock.monotonic()
@@ -85,10 +106,41 @@ class Upstream:
             raise
         finally:
             self._limit = None
-            self.last_wait = self._clock.monotonic() - started
-            self.waited += self.last_wait
+            self.waited += self._clock.monotonic() - started
 
     async def _close(self) -> None:
         close = getattr(self._events, "aclose", None)
         if close is not None:
             await close()
+
+
+async def _garbled(
+    plan: Plan, events: AsyncIterator[ModelResponseStreamEvent]
+) -> AsyncGenerator[ModelResponseStreamEvent]:
+    """Make what a stream says unreadable, where that is what is to be injected."""
+    try:
+        async for event in events:
+            yield _garble(plan, event) if plan.kind == "garbage" else event
+    finally:
+        close = getattr(events, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _garble(plan: Plan, event: ModelResponseStreamEvent) -> ModelResponseStreamEvent:
+    match event:
+        case PartStartEvent(part=TextPart() as part):
+            return replace(event, part=replace(part, content=plan.garble(part.content)))
+        case (
+            PartStartEvent(part=ToolCallPart(args=str(args)) as part)
+            | PartEndEvent(part=ToolCallPart(args=str(args)) as part)
+        ):
+            return replace(event, part=replace(part, args=plan.garble(args)))
+        case PartEndEvent(part=TextPart() as part):
+            return replace(event, part=replace(part, content=plan.garble(part.content)))
+        case PartDeltaEvent(delta=TextPartDelta() as delta):
+            return replace(event, delta=replace(delta, content_delta=plan.garble(delta.content_delta)))
+        case PartDeltaEvent(delta=ToolCallPartDelta(args_delta=str(args)) as delta):
+            return replace(event, delta=replace(delta, args_delta=plan.garble(args)))
+        case _:
+            return event
