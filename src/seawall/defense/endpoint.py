@@ -11,9 +11,10 @@ from pydantic_ai import RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
-from pydantic_ai.settings import ModelSettings, merge_model_settings
+from pydantic_ai.settings import ModelSettings
 
 from seawall.defense.chaos import Plan
+from seawall.defense.client_retries import settings_without_retries, without_client_retries
 from seawall.defense.dependency import Admission, Dependency
 from seawall.defense.faults import FaultKind, read_fault
 from seawall.defense.guards import GuardBlocked
@@ -54,7 +55,7 @@ class Endpoint(WrapperModel):
     def __init__(
         self, wrapped: Model, dependency: Dependency, *, clock: Clock, level: Degradation = "full"
     ) -> None:
-        super().__init__(wrapped)
+        super().__init__(without_client_retries(wrapped))
         self.dependency = dependency
         self._clock = clock
         self._level: Degradation = level
@@ -68,7 +69,13 @@ class Endpoint(WrapperModel):
         """Ask the model; Overloaded, CircuitOpen or OutOfTime where the call is not even made."""
         run = current_run()
         wire = messages if run.vault is None else self._tokenised(run, messages)
-        ask = partial(self._ask, run, wire, _without_retries(model_settings), model_request_parameters)
+        ask = partial(
+            self._ask,
+            run,
+            wire,
+            settings_without_retries(self.wrapped, model_settings),
+            model_request_parameters,
+        )
         acts = _acts(model_request_parameters)
         run.acted |= acts
         response = await self.dependency.call(ask, idempotent=not acts, trail=run, garble=_garbled)
@@ -102,7 +109,7 @@ class Endpoint(WrapperModel):
         )
 
         def asking() -> Any:
-            settings = _without_retries(model_settings)
+            settings = settings_without_retries(self.wrapped, model_settings)
             return self.wrapped.request_stream(wire, settings, model_request_parameters, run_context)
 
         acts = _acts(model_request_parameters)
@@ -213,11 +220,6 @@ def _acts(parameters: ModelRequestParameters) -> bool:
 
 def _gave_up(failure: BaseException | None) -> bool:
     return isinstance(failure, TimeoutError | asyncio.CancelledError)
-
-
-def _without_retries(settings: ModelSettings | None) -> ModelSettings:
-    # A client that retries by itself multiplies every retry above it, and makes calls that no breaker counts.
-    return merge_model_settings(settings, ModelSettings(max_retries=0)) or ModelSettings()
 
 
 def _garbled(plan: Plan, response: ModelResponse) -> ModelResponse:

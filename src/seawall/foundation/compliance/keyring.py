@@ -15,6 +15,7 @@ from seawall.foundation.errors import ConfigError
 _KEY_BYTES = 32
 _SALT = b"seawall.keyring.1"
 _MAX_VERSIONS = 999
+_MOST_DERIVED = 4096
 # 32 random bytes have about 30 different values; fewer than 18 happens less than once in 10^13 keys.
 _MIN_DISTINCT = 18
 _MAKE_ONE = "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
@@ -27,7 +28,7 @@ class Keyring:
     It cannot be printed or pickled. It does not protect the master key in this process's memory.
     """
 
-    __slots__ = ("_masters",)
+    __slots__ = ("_derived", "_masters")
 
     def __init__(self, masters: dict[int, bytes]) -> None:
         if not masters:
@@ -35,6 +36,8 @@ class Keyring:
         for version, master in masters.items():
             _check_key(version, master)
         self._masters = dict(sorted(masters.items()))
+        # A derivation takes 20 µs, and every run needs some. They protect no less than the master beside them.
+        self._derived: dict[tuple[int, str, str], bytes] = {}
 
     @classmethod
     def from_file(cls, path: Path, *, create: bool = False) -> Self:
@@ -83,7 +86,16 @@ class Keyring:
         """
         if not purpose:
             raise ConfigError("a derived key needs a purpose, such as 'pseudonyms'")
-        master = self._masters[self.current if version is None else version]
+        of = (self.current if version is None else version, purpose, tenant)
+        found = self._derived.get(of)
+        if found is None:
+            if len(self._derived) >= _MOST_DERIVED:
+                self._derived.clear()
+            found = self._derived[of] = self._derive(*of)
+        return found
+
+    def _derive(self, version: int, purpose: str, tenant: str) -> bytes:
+        master = self._masters[version]
         # Lengths first, so that no two (purpose, tenant) pairs read the same.
         info = b"".join(len(part).to_bytes(4, "big") + part for part in (_encode(purpose), _encode(tenant)))
         return HKDF(SHA256(), _KEY_BYTES, _SALT, info).derive(master)
