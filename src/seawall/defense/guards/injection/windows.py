@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from seawall.defense.guards.injection.grams import I64, Grams
 
-_FULL_STOPS = np.array([ord(sign) for sign in ".!?;…。！？"], np.uint32)
+_IS_FULL_STOP = np.zeros(0x10000, np.bool_)
+_IS_FULL_STOP[[ord(sign) for sign in ".!?;…。！？"]] = True
 _LONGEST_SENTENCE = 44
 FEWEST = 4
 
@@ -23,7 +24,7 @@ def sliding(grams: Grams, size: int) -> NDArray[np.int64]:
 
 def sentences(grams: Grams, text: str) -> I64:
     """The sentences of 4 to 44 words, `[n, 2]` half open, in words; an empty line ends one as a full stop does."""
-    stops = np.isin(grams.sign[:-1], _FULL_STOPS) & (grams.start[1:] > grams.end[:-1])
+    stops = _IS_FULL_STOP[grams.sign[:-1]] & (grams.start[1:] > grams.end[:-1])
     lines = np.cumsum(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32) == ord("\n"))
     empty = lines[grams.start[1:]] - lines[grams.start[:-1]] > 1
     cuts = np.concatenate(([0], np.flatnonzero(stops | empty) + 1, [len(grams)]))
