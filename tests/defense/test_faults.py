@@ -196,6 +196,7 @@ CASES: list[tuple[BaseException, FaultKind, bool, bool]] = [
     (NoConnectionFree("our own"), "held_back", False, False),
     (busy(), "overloaded", True, True),
     (McpError(-32000), "reset", True, True),
+    (McpError(-32700), "unreadable", True, True),
     (McpError(-32602), "rejected", False, False),
 ]
 

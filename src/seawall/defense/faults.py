@@ -135,8 +135,13 @@ _ERRNO: dict[int, FaultKind] = {
     # This machine has run out, not the dependency.
     **dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS), "held_back"),
 }
-# The Model Context Protocol's: the connection closed, no answer in time, an error inside.
-_RPC: dict[int, FaultKind] = {-32000: "reset", -32001: "read_timeout", -32603: "server_error"}
+# The Model Context Protocol's: the connection closed, no answer in time, an error inside, JSON that is none.
+_RPC: dict[int, FaultKind] = {
+    -32000: "reset",
+    -32001: "read_timeout",
+    -32603: "server_error",
+    -32700: "unreadable",
+}
 _SQLITE_BUSY = {5, 6}
 _DEEPEST = 16
 
