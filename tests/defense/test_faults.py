@@ -197,6 +197,7 @@ CASES: list[tuple[BaseException, FaultKind, bool, bool]] = [
     (busy(), "overloaded", True, True),
     (McpError(-32000), "reset", True, True),
     (McpError(-32700), "unreadable", True, True),
+    (McpError(408), "connect_timeout", True, True),
     (McpError(-32602), "rejected", False, False),
 ]
 

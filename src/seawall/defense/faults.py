@@ -135,13 +135,8 @@ _ERRNO: dict[int, FaultKind] = {
     # This machine has run out, not the dependency.
     **dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS), "held_back"),
 }
-# The Model Context Protocol's: the connection closed, no answer in time, an error inside, JSON that is none.
-_RPC: dict[int, FaultKind] = {
-    -32000: "reset",
-    -32001: "read_timeout",
-    -32603: "server_error",
-    -32700: "unreadable",
-}
+# The Model Context Protocol's, and what its clients make up: a connection closed or never made, no answer, no JSON.
+_RPC: dict[int, FaultKind] = {-32000: "reset", 408: "connect_timeout", -32001: "read_timeout", -32603: "server_error", -32700: "unreadable"}  # fmt: skip
 _SQLITE_BUSY = {5, 6}
 _DEEPEST = 16
 

@@ -178,11 +178,19 @@ class MountedServer(WrapperToolset[Any]):
         return self
 
     async def __aexit__(self, *args: object) -> bool | None:
-        """Disconnect, if it was connected."""
+        """Disconnect, if it was connected; what goes wrong then is nothing to a run that may go on without the server.
+
+        A connection that broke in a call says so here once more, when the answer already tells what it lacks.
+        """
         if not self.connected:
             return None
         self.connected = False
-        return await self.wrapped.__aexit__(*args)
+        try:
+            return await self.wrapped.__aexit__(*args)
+        except Exception:
+            if not self.dependency.protection.optional:
+                raise
+            return None
 
     async def get_tools(self, ctx: RunContext[Any]) -> dict[str, ToolsetTool[Any]]:
         """List its tools; none, where the run may go on without it and has to."""
