@@ -9,6 +9,7 @@ import sqlite3
 import ssl
 from email.utils import formatdate
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import httpx2
@@ -81,8 +82,7 @@ class McpError(Exception):
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
-        self.error = self
-        self.code = code
+        self.error = SimpleNamespace(code=code)
 
 
 def busy() -> sqlite3.Error:
