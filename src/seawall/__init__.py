@@ -43,6 +43,7 @@ from seawall.defense import (
     protect,
     subagent,
 )
+from seawall.edge.app import Seawall
 from seawall.edge.local import local_principal, open_keyring
 from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.economics.ledger import Ledger
@@ -112,6 +113,7 @@ __all__ = [
     "RedisTrust",
     "Rejected",
     "Retries",
+    "Seawall",
     "SeawallError",
     "SharedStores",
     "SlidingWindow",

@@ -12,7 +12,9 @@ from rich.table import Table
 
 from seawall.edge.breaker_command import breaker_app
 from seawall.edge.guard_command import guard
+from seawall.edge.keys_command import keys_app
 from seawall.edge.pii_command import pii
+from seawall.edge.serve_command import serve
 from seawall.edge.trust_command import trust_app
 from seawall.foundation.economics.ledger import Ledger
 from seawall.foundation.errors import SeawallError
@@ -26,8 +28,10 @@ app.add_typer(ledger_app, name="ledger")
 app.add_typer(retention_app, name="retention")
 app.add_typer(trust_app, name="trust")
 app.add_typer(breaker_app, name="breaker")
+app.add_typer(keys_app, name="keys")
 app.command("guard")(guard)
 app.command("pii")(pii)
+app.command("serve")(serve)
 
 LedgerFile = Annotated[
     Path, typer.Argument(help="The ledger's database, such as out/.seawall/ledger.db", dir_okay=False)

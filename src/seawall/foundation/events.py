@@ -73,7 +73,22 @@ class TrustChanged:
     by: str
 
 
-Event = TransactionFinished | GuardTripped | Refused | BreakerChanged | StoreChanged | TrustChanged
+@dataclass(frozen=True, slots=True)
+class LoginFailed:
+    """Somebody was not let in.
+
+    `reason` is a code; `ip_hash` a keyed digest of the address. `key_id` names the API key that was tried, where one has
+    that id, which is not to say that the caller held it; else it is empty.
+    """
+
+    reason: str
+    ip_hash: str
+    key_id: str
+
+
+Event = (
+    TransactionFinished | GuardTripped | Refused | BreakerChanged | StoreChanged | TrustChanged | LoginFailed
+)
 Subscriber = Callable[[Event], None]
 
 

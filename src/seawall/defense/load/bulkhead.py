@@ -115,6 +115,13 @@ class Gate:
         self._refused_timeout = 0
         self._service: float | None = None
 
+    def full(self) -> Refused | None:
+        """Return how a newcomer would be refused at once, None where it would run or wait; changes nothing but counts it."""
+        if self._running < self.config.concurrency or len(self._queue) < self.config.queue:
+            return None
+        self._refused_full += 1
+        return self._refuse("full", 0.0)
+
     async def acquire(self) -> Slot | Refused:
         """Wait for a slot, at most `max_wait`; Refused at once where the queue is full. Safe to cancel at any
         point.
@@ -125,9 +132,9 @@ class Gate:
         if self._running < self.config.concurrency:
             self._running += 1
             return self._grant(now, now)
-        if len(self._queue) >= self.config.queue:
-            self._refused_full += 1
-            return self._refuse("full", 0.0)
+        refused = self.full()
+        if refused is not None:
+            return refused
         loop = asyncio.get_running_loop()
         waiter: _Waiter = loop.create_future()
         self._queue[waiter] = now

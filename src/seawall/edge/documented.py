@@ -1,0 +1,64 @@
+"""What the OpenAPI document says of a route, in one line where the route is."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from seawall.edge.http.problems import CATALOGUE
+
+# What any route may come to, before it is even asked.
+_EVERYWHERE = (400, 401, 403, 404, 405, 408, 413, 414, 415, 422, 429, 431, 500, 502, 503, 504)
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+class Problem(BaseModel):
+    """A refusal (RFC 9457). `type` is the address of a page about it; `code` is what a program may rely on."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str | None = None
+    retry_after: float | None = None
+    run_id: str | None = None
+    resume_id: str | None = None
+
+
+def documented(
+    answer: type[BaseModel] | None,
+    *,
+    body: type[BaseModel] | None = None,
+    later: bool = False,
+    streams: bool = False,
+) -> dict[str, Any]:
+    """Return what FastAPI is told of a route whose bodies it does not read itself."""
+    content: dict[str, Any] = {}
+    if answer is not None:
+        content["application/json"] = {"schema": _ref(answer)}
+    if streams:
+        content["text/event-stream"] = {"schema": {"type": "string"}}
+    titles: dict[int, list[str]] = {status: [] for status in _EVERYWHERE}
+    for kind in CATALOGUE.values():
+        if kind.status in titles:
+            titles[kind.status].append(kind.title)
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {"description": "; ".join(said), "content": _PROBLEM} for status, said in titles.items()
+    }
+    responses[200] = {"description": "The answer", "content": content}
+    if later and answer is not None:
+        responses[202] = {
+            "description": "It will be done",
+            "content": {"application/json": {"schema": _ref(answer)}},
+        }
+    if body is not None:
+        responses[409] = {"description": CATALOGUE["in-flight"].title, "content": _PROBLEM}
+    extra: dict[str, Any] = {"responses": responses}
+    if body is not None:
+        extra["openapi_extra"] = {
+            "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
+        }
+    return extra
+
+
+def _ref(shape: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{shape.__name__}"}

@@ -1,0 +1,1 @@
+"""HTTP as the service speaks it: problems, headers, and bounds on what comes in."""

@@ -1,0 +1,115 @@
+"""A service put together in one worker process: its stores, its agents under their policies, its runs."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from seawall.defense import Policy, Stores, harden
+from seawall.defense.abuse import MemoryTrust
+from seawall.defense.limits import MemoryStore
+from seawall.edge.app import Added, Seawall
+from seawall.edge.auth.authenticate import Authenticator
+from seawall.edge.auth.issuer_keys import IssuerKeys
+from seawall.edge.auth.jwt import TokenRules, Tokens
+from seawall.edge.auth.key_store import open_key_store
+from seawall.edge.served import Served, ServedAgent
+from seawall.edge.settings import Settings, check_settings
+from seawall.edge.site import Site
+from seawall.foundation.clock import SYSTEM_CLOCK, Clock
+from seawall.foundation.compliance.keyring import Keyring
+from seawall.foundation.economics.ledger import Ledger
+from seawall.foundation.events import EventBus
+from seawall.orchestration.idempotency import KeyNames
+from seawall.orchestration.idempotency_store import SqlIdempotencyStore
+from seawall.orchestration.run_store import open_run_store
+
+
+@asynccontextmanager
+async def open_site(
+    app: Seawall, settings: Settings, keyring: Keyring, clock: Clock = SYSTEM_CLOCK
+) -> AsyncGenerator[Site]:
+    """Open all parts of a service; ConfigError for settings that do not go together."""
+    check_settings(settings)
+    events = EventBus()
+    ledger = Ledger(settings.state / "ledger.db", events=events, clock=clock)
+    events.subscribe(ledger)
+    async with AsyncExitStack() as stack:
+        stack.callback(ledger.close)
+        stores = await _stores(app, settings, keyring, events, stack)
+        shown = Stores(
+            counters=stores.counters, trust=stores.trust, circuits=stores.circuits, shown={"ledger": ledger}
+        )
+        keys = stack.enter_context(open_key_store(settings.state, keyring, events=events, clock=clock))
+        tokens = await _tokens(settings, events, clock, stack)
+        runs = await stack.enter_async_context(open_run_store(settings.state, keyring, clock=clock))
+        served: dict[str, Served] = {
+            name: _hardened(added, shown, keyring, events) for name, added in app.agents.items()
+        }
+        site = Site(
+            settings=settings,
+            clock=clock,
+            keyring=keyring,
+            events=events,
+            ledger=ledger,
+            stores=shown,
+            limits=app.limits,
+            served=served,
+            authenticator=Authenticator(keys, keyring, tokens=tokens, events=events),
+            runs=runs,
+            idempotency=SqlIdempotencyStore(runs.database),
+            key_names=KeyNames(keyring),
+        )
+        for name, make in app.offers.items():
+            served[name] = await stack.enter_async_context(make(site))
+        yield site
+
+
+async def _stores(
+    app: Seawall, settings: Settings, keyring: Keyring, events: EventBus, stack: AsyncExitStack
+) -> Stores:
+    if settings.redis_url is None:
+        return Stores(counters=MemoryStore(), trust=MemoryTrust(app.abuse, events=events))
+    from seawall.edge.shared import open_shared
+
+    shared = open_shared(
+        settings.redis_url.get_secret_value(),
+        keyring,
+        replicas=settings.workers,
+        abuse=app.abuse,
+        events=events,
+    )
+    return (await stack.enter_async_context(shared)).stores
+
+
+async def _tokens(settings: Settings, events: EventBus, clock: Clock, stack: AsyncExitStack) -> Tokens | None:
+    jwt = settings.jwt
+    if jwt is None:
+        return None
+    url = None if jwt.jwks_url is None else str(jwt.jwks_url)
+    issuer = await stack.enter_async_context(IssuerKeys(jwt.issuer, url, events=events, clock=clock))
+    rules = TokenRules(
+        issuer=jwt.issuer,
+        audience=jwt.audience,
+        tenant_claim=jwt.tenant_claim,
+        subject_claim=jwt.subject_claim,
+        scope_claim=jwt.scope_claim,
+    )
+    return Tokens(rules, issuer, clock=clock)
+
+
+def _hardened(added: Added, stores: Stores, keyring: Keyring, events: EventBus) -> ServedAgent:
+    hardened = harden(
+        added.agent,
+        added.policy,
+        stores=_for(added.policy, stores),
+        events=events,
+        keyring=keyring,
+        approver=added.approver,
+    )
+    return ServedAgent(hardened, added.agent, deps=added.deps, description=added.description)
+
+
+def _for(policy: Policy, stores: Stores) -> Stores:
+    """Leave trust out where a policy keeps no account of it."""
+    if policy.abuse is not None:
+        return stores
+    return Stores(counters=stores.counters, circuits=stores.circuits, shown=stores.shown)

@@ -1,0 +1,1 @@
+"""The service's own API, version 1: one file a resource."""

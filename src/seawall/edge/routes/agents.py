@@ -1,0 +1,106 @@
+"""`/v1/agents`: who may be asked, and asking."""
+
+import json
+import time
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from seawall.edge.bodies import read_json
+from seawall.edge.documented import documented
+from seawall.edge.entry import Entry
+from seawall.edge.headers import degradation_headers
+from seawall.edge.live_stream import LiveStream
+from seawall.edge.once import once
+from seawall.edge.presence import while_present
+from seawall.edge.refusals import Unreadable
+from seawall.edge.requests import AgentCard, Agents, Run, RunRequest, finished
+from seawall.edge.served import Answer, Served, ServedAgent
+from seawall.edge.site import Site
+from seawall.edge.sse import EventStream
+from seawall.edge.work import answered, streamed
+from seawall.foundation.ids import new_id
+from seawall.foundation.units import seconds
+from seawall.orchestration.runs import NewRun, RunExists
+
+
+def agent_routes(site: Site) -> APIRouter:
+    """Make the routes."""
+    router = APIRouter(prefix="/v1/agents", tags=["agents"])
+
+    @router.get("", **documented(Agents))
+    async def agents(request: Request) -> Response:
+        """Say which agents this caller may ask."""
+        entry: Entry = request.scope["seawall"]
+        cards = [
+            AgentCard(name=one.name, description=one.description, output_schema=one.schema)
+            for name, one in site.served.items()
+            if entry.may_run(name)
+        ]
+        return JSONResponse(Agents(agents=cards).model_dump(mode="json"))
+
+    @router.post("/{agent}/runs", **documented(Run, body=RunRequest, later=True, streams=True))
+    async def create_run(request: Request) -> Response:
+        """Have an agent do something: the answer at once, as it is written, or later."""
+        entry: Entry = request.scope["seawall"]
+        served = served_to(site, entry, request.path_params["agent"])
+        body, asked = await read_json(request, RunRequest, most=site.settings.max_body)
+        if asked.stream:
+            return _streamed(site, served, asked, entry)
+
+        async def work(run_id: str) -> Response:
+            assert asked.input is not None
+            if asked.later:
+                return await _later(site, served, asked.input, entry, run_id)
+            created = time.time()
+            answer = await while_present(request.receive, answered(site, served, asked.input, entry))
+            return _answer(finished(run_id, served.name, created, answer), answer)
+
+        return await once(site, entry, request, body, work)
+
+    return router
+
+
+def served_to(site: Site, entry: Entry, name: str) -> Served:
+    """Return what this caller may ask under a name; Unreadable where there is nothing, or it may not."""
+    served = site.served.get(name)
+    if served is None or not entry.may_run(name):
+        raise Unreadable("not-found", "no agent of this name that this caller may ask; see GET /v1/agents")
+    return served
+
+
+def _streamed(site: Site, served: Served, asked: RunRequest, entry: Entry) -> Response:
+    if not isinstance(served, ServedAgent):
+        raise Unreadable("invalid", f"{served.name!r} does not stream; leave stream out")
+    owner = (entry.caller.tenant, entry.caller.subject)
+    live = LiveStream(new_id("run"), owner, patience=seconds(site.settings.resume))
+    site.keep(live)
+    live.begin(lambda stream: streamed(site, served, asked.input, asked.resume, entry, stream))
+    frames = live.frames(0, beat=seconds(site.settings.heartbeat))
+    return EventStream(frames, {"seawall-run": live.run_id})
+
+
+async def _later(site: Site, served: Served, given: str, entry: Entry, run_id: str) -> Response:
+    caller = entry.caller
+    new = NewRun(caller, served.name, {"input": given}, lane="batch", keep=site.settings.retention, id=run_id)
+    try:
+        run = await site.runs.create(new)
+    except RunExists:
+        # An earlier request under the same key stored it and died before it could say so.
+        found = await site.runs.get(caller.tenant, run_id)
+        assert found is not None
+        run = found.run
+    site.wake.set()
+    told = Run(id=run.id, agent=run.agent, status=run.state, created_at=run.created_at)
+    return JSONResponse(told.model_dump(mode="json"), 202, {"location": f"/v1/runs/{run.id}"})
+
+
+def _answer(run: dict[str, Any], answer: Answer) -> Response:
+    headers = degradation_headers(answer.transaction)
+    cost = answer.transaction.cost_usd
+    headers["Seawall-Cost"] = "unknown" if cost is None else f"{cost:f}"
+    headers["Seawall-Transaction"] = answer.transaction.id
+    body = json.dumps(run, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    return Response(body, 200, headers, "application/json")

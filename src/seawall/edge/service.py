@@ -1,0 +1,125 @@
+"""The service as an ASGI application: the gate, the routes, and the parts behind them for as long as it runs."""
+
+import gc
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from seawall.defense.load import Gate as Places
+from seawall.edge.app import Seawall
+from seawall.edge.background import Background
+from seawall.edge.front import FullHouse
+from seawall.edge.gate import Gate
+from seawall.edge.http.problems import problem, rendered
+from seawall.edge.openapi import document
+from seawall.edge.opening import open_site
+from seawall.edge.presence import CallerLeft
+from seawall.edge.refusals import REFUSALS, problem_of
+from seawall.edge.routes.agents import agent_routes
+from seawall.edge.routes.chat import chat_routes
+from seawall.edge.routes.health import OPEN, health_routes
+from seawall.edge.routes.runs import run_routes
+from seawall.edge.settings import Settings
+from seawall.edge.site import Site
+from seawall.foundation.compliance.keyring import Keyring
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_STATUS = {404: "not-found", 405: "method-not-allowed"}
+# One collection of everything takes 100 ms in a process of this size, during which nobody is answered: what was there
+# before the first request is left out of it, and the rest is looked at seldom.
+_COLLECT = (50_000, 50, 100)
+
+
+class Application:
+    """One worker's application. Its parts open with the lifespan and close with it; a process of its own is tuned for it."""
+
+    def __init__(
+        self, app: Seawall, settings: Settings, keyring: Keyring, *, owns_process: bool = False
+    ) -> None:
+        self._app = app
+        self._settings = settings
+        self._keyring = keyring
+        self._owns_process = owns_process
+        self._gate: Gate | None = None
+        # What the protocol asks before there is a request.
+        self.front: FullHouse | None = None
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer a request, or live through the lifespan."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http" and self._gate is not None:
+            await self._gate(scope, receive, send)
+
+    def drain(self) -> None:
+        """Take nothing new from now on."""
+        if self._gate is not None:
+            self._gate.draining = True
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with AsyncExitStack() as stack:
+            try:
+                site = await stack.enter_async_context(open_site(self._app, self._settings, self._keyring))
+                self._gate = self._assembled(site)
+                await stack.enter_async_context(Background(site))
+            except BaseException as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                raise
+            if self._owns_process:
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(*_COLLECT)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            self.drain()
+            for live in list(site.live.values()):
+                live.end()
+                await live.ended()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _assembled(self, site: Site) -> Gate:
+        web = FastAPI(title=self._app.title, version="1", docs_url=None, redoc_url=None)
+        for kind in REFUSALS:
+            web.add_exception_handler(kind, _told)
+        web.add_exception_handler(Exception, _told)
+        web.add_exception_handler(HTTPException, _no_route)
+        web.add_exception_handler(CallerLeft, _left)
+        web.include_router(health_routes(site, lambda: self._gate is not None and self._gate.draining))
+        web.include_router(agent_routes(site))
+        web.include_router(run_routes(site))
+        web.include_router(chat_routes(site))
+        for routes in self._app.routes:
+            web.include_router(routes(site))
+        places = Places(self._app.places, clock=site.clock)
+        self.front = FullHouse(places)
+        document(web)
+        return Gate(web, site, places, OPEN)
+
+
+async def _left(_request: Request, _error: Exception) -> Response:
+    # Nobody reads it; the status is nginx's for the access log.
+    return Response(status_code=499)
+
+
+async def _told(_request: Request, error: Exception) -> Response:
+    return _response(problem_of(error))
+
+
+async def _no_route(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _response(problem(_STATUS.get(error.status_code, "bad-request")))
+
+
+def _response(told: dict[str, Any]) -> Response:
+    status, headers, body = rendered(told)
+    response = Response(body, status)
+    response.raw_headers = headers
+    return response

@@ -1,0 +1,125 @@
+"""How a service runs: `seawall.toml`, and `SEAWALL_*` in the environment before it."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from seawall.defense.limits import RateLimit
+from seawall.foundation.errors import ConfigError
+
+_FILE = "seawall.toml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LimitSettings(_Section):
+    """One rate limit on requests, for every agent together: `limit` in each `per`, apart for each `key`."""
+
+    limit: int = Field(gt=0)
+    per: str = "1m"
+    key: Literal["subject", "tenant", "api_key", "ip", "everyone"] = "subject"
+    burst: int | None = Field(default=None, gt=0)
+
+    def rate_limit(self) -> RateLimit:
+        """Return it as the mechanism has it."""
+        return RateLimit(self.limit, self.per, key=self.key, burst=self.burst)
+
+
+class JwtSettings(_Section):
+    """Tokens of an identity provider: which are taken, and which claims say who it is."""
+
+    issuer: str
+    audience: str
+    jwks_url: HttpUrl | None = None
+    tenant_claim: str = "tenant"
+    subject_claim: str = "sub"
+    scope_claim: str = "scope"
+
+
+class Settings(BaseSettings):
+    """All settings of a service; whatever is not there has a default that is safe on one machine.
+
+    Read from `seawall.toml`; `SEAWALL_PORT=9000` or `SEAWALL_JWT__ISSUER=…` in the environment come first. Seconds and
+    durations are text such as "30s". `state` is a folder for keys, runs and the ledger; `redis_url` is what several
+    workers or machines share their counts through.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="SEAWALL_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)
+    state: Path = Path(".seawall")
+    redis_url: SecretStr | None = None
+    drain: str = "30s"
+    retention: str = "30d"
+    max_body: int = Field(default=1_000_000, ge=1_000)
+    max_upload: int = Field(default=20_000_000, ge=1_000)
+    heartbeat: str = "15s"
+    resume: str = "30s"
+    background_runs: int = Field(default=4, ge=1, le=256)
+    limits: tuple[LimitSettings, ...] = (LimitSettings(limit=600), LimitSettings(limit=6000, key="tenant"))
+    jwt: JwtSettings | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Have the environment come before the file, which arrives as arguments."""
+        return env_settings, init_settings
+
+
+def read_settings(file: Path | None = None, **overrides: Any) -> Settings:
+    """Read `file`, or `seawall.toml` of the working folder if there is one; `overrides` come before everything.
+
+    ConfigError, naming the setting and never its value, for what cannot hold.
+    """
+    given = _read_file(file)
+    told = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        read = Settings(**given)
+        # What was told on the command line is checked with the rest.
+        return Settings.model_validate({**read.model_dump(), **told}) if told else read
+    except ValidationError as error:
+        raise ConfigError(f"settings: {_mistakes(error)}") from None
+
+
+def check_settings(settings: Settings) -> None:
+    """See that the settings go together; ConfigError where they do not."""
+    if settings.workers > 1 and settings.redis_url is None:
+        raise ConfigError(
+            f"workers={settings.workers} would each count apart, and let that many times the limits through; "
+            "give redis_url, which they share their counts through, or workers=1"
+        )
+
+
+def _read_file(file: Path | None) -> dict[str, Any]:
+    path = file or Path(os.environ.get("SEAWALL_CONFIG", _FILE))
+    if file is None and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}; give --config a file that is there"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from error
+
+
+def _mistakes(error: ValidationError) -> str:
+    found = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()]
+    return "; ".join(found)

@@ -1,0 +1,49 @@
+"""What one worker process of a service works with."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from seawall.defense import RateLimit, SlidingWindow, Stores
+from seawall.edge.auth.authenticate import Authenticator
+from seawall.edge.live_stream import LiveStream
+from seawall.edge.served import Served
+from seawall.edge.settings import Settings
+from seawall.foundation.clock import Clock
+from seawall.foundation.compliance.keyring import Keyring
+from seawall.foundation.economics.ledger import Ledger
+from seawall.foundation.events import EventBus
+from seawall.orchestration.idempotency import KeyNames
+from seawall.orchestration.idempotency_store import SqlIdempotencyStore
+from seawall.orchestration.run_store import SqlRunStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """The parts, for use from one event loop. `live` are the streams under way; `wake` is set when a run was queued."""
+
+    settings: Settings
+    clock: Clock
+    keyring: Keyring
+    events: EventBus
+    ledger: Ledger
+    stores: Stores
+    limits: Sequence[RateLimit | SlidingWindow]
+    served: Mapping[str, Served]
+    authenticator: Authenticator
+    runs: SqlRunStore
+    idempotency: SqlIdempotencyStore
+    key_names: KeyNames
+    live: dict[str, LiveStream] = field(default_factory=dict[str, LiveStream])
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def keep(self, live: LiveStream) -> None:
+        """Have a stream found by its run's id for as long as it may be read."""
+        self.live[live.run_id] = live
+        live.when_gone(lambda: self.live.pop(live.run_id, None))
+
+    def end(self, run_id: str) -> None:
+        """Have a stream of this process end, if there is one."""
+        live = self.live.get(run_id)
+        if live is not None:
+            live.end()
