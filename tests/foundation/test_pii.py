@@ -84,7 +84,7 @@ def test_the_longer_of_two_stands() -> None:
 
 
 PIECES = st.sampled_from(
-    [value for _, _, value in FOUND] + ["Name: ", " ", "\n", "é", "\ud800", "1", "-", "Mr. ", "⟦"]
+    [value for _, _, value in FOUND] + ["Name: ", " ", "\n", "\x1f", "é", "\ud800", "1", "-", "Mr. ", "⟦"]
 )
 
 
