@@ -1,10 +1,10 @@
 """Work that there is no room for, refused as it arrives: before anybody asks who it is from, and without a task for it."""
 
 from seawall.defense.load import Gate as Places
-from seawall.edge.gate import SECURITY
 from seawall.edge.http.problems import problem, rendered
 from seawall.edge.http.protocol import wire
 from seawall.edge.http.request_id import request_id
+from seawall.edge.http.security import SECURITY
 
 
 class FullHouse:

@@ -17,9 +17,10 @@ from seawall.edge.auth.authenticate import Pending
 from seawall.edge.auth.refused import AuthRefused
 from seawall.edge.deadline import DEADLINE, BadHeader, deadline_of
 from seawall.edge.entry import Entry
-from seawall.edge.http.problems import Headers, problem, rendered
+from seawall.edge.http.problems import problem, rendered
 from seawall.edge.http.rate_headers import policy_header, state_header
 from seawall.edge.http.request_id import Trace, request_id, trace_of
+from seawall.edge.http.security import SECURITY
 from seawall.edge.refusals import problem_of
 from seawall.edge.site import Site
 from seawall.foundation.errors import Rejected
@@ -31,12 +32,6 @@ App = Callable[[Any, Receive, Send], Awaitable[None]]
 Head = list[tuple[bytes, bytes]]
 Told = dict[str, Any]
 
-SECURITY: Headers = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
-)
 _NAMES = frozenset({b"x-request-id", b"traceparent"})
 
 

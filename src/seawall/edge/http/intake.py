@@ -4,11 +4,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from seawall.edge.http.problems import problem, send_problem
 from seawall.foundation.errors import SeawallError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Any, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+
+# Where in a scope an outer layer says that a route reads larger bodies than others.
+MOST_BYTES = "seawall.max_body"
+# After a while, a body has to have come at this rate on average: a byte now and then does not hold a place.
+_GRACE_SECONDS = 5.0
+_LEAST_BYTES_PER_SECOND = 1024
 
 
 class BodyRefused(SeawallError):
@@ -17,6 +26,116 @@ class BodyRefused(SeawallError):
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+class Intake:
+    """Stands before an application, and bounds what it reads, whichever way it reads it.
+
+    A body of more than `max_body` bytes, or than the scope's `seawall.max_body`, is refused before a byte of it is read if it
+    says its length, else as soon as it is too long (413). One that is not there within `body_seconds` of its first read, or
+    comes at less than 1 KiB/s after the first 5 s, is refused (408). The application's own read raises BodyRefused; where it
+    makes another answer of that, the refusal goes out all the same.
+    """
+
+    def __init__(self, app: App, *, max_body: int, body_seconds: float) -> None:
+        self._app = app
+        self._max_body = max_body
+        self._body_seconds = body_seconds
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Pass a request on, with its body bounded."""
+        if scope["type"] != "http" or not _has_body(scope["headers"]):
+            await self._app(scope, receive, send)
+            return
+        most: int = scope.get(MOST_BYTES, self._max_body)
+        try:
+            check_announced(scope["headers"], most)
+        except BodyRefused as refused:
+            await send_problem(send, problem(refused.code, str(refused)))
+            return
+        reading = Reading(receive, most=most, within=self._body_seconds)
+        answering = _Answering(reading, send)
+        try:
+            await self._app(scope, reading, answering)
+        except BodyRefused:
+            if reading.refused is None or answering.started:
+                raise
+            await answering.refuse(reading.refused)
+
+
+class Reading:
+    """Receives what `receive` does, as long as it is within bounds; BodyRefused, now and ever after, when it is not."""
+
+    def __init__(self, receive: Receive, *, most: int, within: float) -> None:
+        self._receive = receive
+        self._most = most
+        self._within = within
+        self._began: float | None = None
+        self._size = 0
+        self._whole = False
+        self.refused: BodyRefused | None = None
+
+    async def __call__(self) -> Message:
+        """Receive the next part of the body; behind it, the end of the connection."""
+        if self.refused is not None:
+            raise self.refused
+        if self._whole:
+            return await self._receive()
+        try:
+            return await self._part()
+        except BodyRefused as refused:
+            self.refused = refused
+            raise
+
+    async def _part(self) -> Message:
+        try:
+            async with asyncio.timeout_at(self._due()):
+                message = await self._receive()
+        except TimeoutError:
+            raise BodyRefused(
+                "request-timeout",
+                f"the body came too slowly: {self._size} bytes of it within {self._waited():g} s",
+            ) from None
+        if message["type"] == "http.disconnect":
+            self._whole = True
+            return message
+        self._size += len(message.get("body", b""))
+        if self._size > self._most:
+            raise BodyRefused("too-large", f"the body is larger than {self._most} bytes")
+        self._whole = not message.get("more_body")
+        return message
+
+    def _due(self) -> float:
+        if self._began is None:
+            self._began = asyncio.get_running_loop().time()
+        return self._began + self._waited()
+
+    def _waited(self) -> float:
+        return min(self._within, _GRACE_SECONDS + self._size / _LEAST_BYTES_PER_SECOND)
+
+
+class _Answering:
+    """Sends an application's answer, or the refusal of its body in place of it."""
+
+    def __init__(self, reading: Reading, send: Send) -> None:
+        self._reading = reading
+        self._send = send
+        self.started = False
+        self._done = False
+
+    async def __call__(self, message: Message) -> None:
+        if self._done:
+            return
+        if not self.started and self._reading.refused is not None:
+            await self.refuse(self._reading.refused)
+            return
+        self.started = True
+        await self._send(message)
+
+    async def refuse(self, refused: BodyRefused) -> None:
+        if not self._done:
+            self._done = True
+            await send_problem(self._send, problem(refused.code, str(refused)))
 
 
 def check_announced(headers: Headers, most: int) -> None:
@@ -29,22 +148,21 @@ def check_announced(headers: Headers, most: int) -> None:
 
 
 async def read_body(receive: Receive, headers: Headers, *, most: int, within: float) -> bytes:
-    """Return a whole body of at most `most` bytes that came within `within` seconds; BodyRefused otherwise."""
+    """Return a whole body of at most `most` bytes that came within `within` seconds; BodyRefused otherwise.
+
+    It has to keep the pace that `Intake` asks for, too.
+    """
     check_announced(headers, most)
+    reading = Reading(receive, most=most, within=within)
     parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(within):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise BodyRefused("bad-request", "the caller left before the end of the body")
-                part: bytes = message.get("body", b"")
-                size += len(part)
-                if size > most:
-                    raise BodyRefused("too-large", f"the body is larger than {most} bytes")
-                parts.append(part)
-                if not message.get("more_body"):
-                    return parts[0] if len(parts) == 1 else b"".join(parts)
-    except TimeoutError:
-        raise BodyRefused("request-timeout", f"the body was not there within {within:g} s") from None
+    while True:
+        message = await reading()
+        if message["type"] == "http.disconnect":
+            raise BodyRefused("bad-request", "the caller left before the end of the body")
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _has_body(headers: Headers) -> bool:
+    return any(name in {b"content-length", b"transfer-encoding"} for name, _ in headers)

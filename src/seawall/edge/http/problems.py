@@ -4,7 +4,7 @@ Each has a page under `docs/problems/`, and its `type` is that page's address in
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from types import MappingProxyType
@@ -53,6 +53,7 @@ _ALL = (
     Problem("timed-out", 504, "The agent did not finish in time", again=True),
 )
 CATALOGUE = MappingProxyType({problem.code: problem for problem in _ALL})
+_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def type_of(code: str) -> str:
@@ -74,15 +75,29 @@ def problem(code: str, detail: str = "", *, retry_after: float | None = None, **
     return told | {name: value for name, value in more.items() if value is not None}
 
 
+def whole_seconds(retry_after: float) -> int:
+    """Return a wait as headers have it: rounded up, at least 1, so that who obeys is not refused again."""
+    return max(1, ceil(retry_after))
+
+
 def retry_header(retry_after: float) -> tuple[bytes, bytes]:
-    """Return `Retry-After` (RFC 9110): whole seconds, rounded up, so that who obeys is not refused again."""
-    return (b"retry-after", b"%d" % max(1, ceil(retry_after)))
+    """Return `Retry-After` (RFC 9110)."""
+    return (b"retry-after", b"%d" % whole_seconds(retry_after))
 
 
 def rendered(told: dict[str, Any], headers: Headers = ()) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Return status, headers and body of a problem's answer."""
-    body = json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    body = _json(told).encode("utf-8", "replace")
     own = [_CONTENT, (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
     if (retry_after := told.get("retry_after")) is not None:
         own.append(retry_header(retry_after))
     return told["status"], [*own, *headers], body
+
+
+async def send_problem(
+    send: Callable[[MutableMapping[str, Any]], Awaitable[None]], told: dict[str, Any], headers: Headers = ()
+) -> None:
+    """Answer with a problem, as an ASGI application does."""
+    status, all_headers, body = rendered(told, headers)
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
+    await send({"type": "http.response.body", "body": body})

@@ -10,7 +10,11 @@ from seawall.foundation.ids import new_id
 from seawall.foundation.patterns import compile_pattern
 
 _SANE = compile_pattern(r"[A-Za-z0-9._~-]{8,64}")
-_PARENT = compile_pattern(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+# What a later version adds comes behind these four.
+_PARENT = compile_pattern(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_VERSION, _NO_VERSION = "00", "ff"
+# The one flag of level 1; the others are not passed on.
+_SAMPLED = 1
 _FLAGS = "00"
 
 
@@ -39,7 +43,8 @@ def trace_of(given: bytes | None) -> Trace:
     text = "" if given is None else given.decode("latin-1").strip()
     span = secrets.token_hex(8)
     if _PARENT.fullmatch(text):
-        version, trace_id, parent, flags = text.split("-")
-        if version != "ff" and trace_id.strip("0") and parent.strip("0"):
-            return Trace(trace_id, span, parent, flags)
+        version, trace_id, parent, flags, *later = text.split("-", 4)
+        sound = version != _NO_VERSION and not (later and version == _VERSION)
+        if sound and trace_id.strip("0") and parent.strip("0"):
+            return Trace(trace_id, span, parent, f"{int(flags, 16) & _SAMPLED:02x}")
     return Trace(secrets.token_hex(16), span)
