@@ -7,6 +7,7 @@ from seawall.agents import Block, marks
 from seawall.defense import (
     Abuse,
     Approver,
+    Backpressure,
     Bulkhead,
     Caller,
     Chaos,
@@ -73,6 +74,7 @@ __all__ = [
     "Abuse",
     "AlreadyRunning",
     "Approver",
+    "Backpressure",
     "Block",
     "Bulkhead",
     "Caller",

@@ -12,7 +12,7 @@ from seawall.defense.hardened import Hardened, HardenedResult
 from seawall.defense.hardened_stream import HardenedStream, StreamStillOpen
 from seawall.defense.health import Health
 from seawall.defense.limits import Caller, MemoryStore, RateLimit, RateLimited, SlidingWindow
-from seawall.defense.load import Bulkhead, Overloaded
+from seawall.defense.load import Backpressure, Bulkhead, Overloaded
 from seawall.defense.pipeline import Guarded
 from seawall.defense.policy import Policy
 from seawall.defense.protect import protect
@@ -24,6 +24,7 @@ from seawall.defense.subagent import SubagentFailed, subagent
 __all__ = [
     "Abuse",
     "Approver",
+    "Backpressure",
     "Bulkhead",
     "Caller",
     "Chaos",

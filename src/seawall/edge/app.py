@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_ai import Agent
 
-from seawall.defense import Abuse, Approver, Bulkhead, Policy, RateLimit, SlidingWindow
+from seawall.defense import Abuse, Approver, Policy, RateLimit, SlidingWindow
+from seawall.defense.load import Backpressure
 from seawall.edge.served import Served
 from seawall.foundation.errors import ConfigError
 from seawall.foundation.patterns import compile_pattern
@@ -44,7 +45,7 @@ class Seawall:
     ['clerk']
 
     `limits` are on requests of every caller, all agents together, and count before a policy's own; `abuse` is the account
-    of trust that all policies share which keep one. `places` says how much runs and waits in one worker.
+    of trust that all policies share which keep one. `backpressure` says how one worker meets more work than it can do.
     """
 
     def __init__(
@@ -53,12 +54,12 @@ class Seawall:
         title: str = "Seawall",
         limits: Sequence[RateLimit | SlidingWindow] = _EVERYBODY,
         abuse: Abuse | None = None,
-        places: Bulkhead | None = None,
+        backpressure: Backpressure | None = None,
     ) -> None:
         self.title = title
         self.limits = tuple(limits)
         self.abuse = abuse or Abuse()
-        self.places = places or Bulkhead(concurrency=64, queue=256)
+        self.backpressure = backpressure or Backpressure()
         self.agents: dict[str, Added] = {}
         self.offers: dict[str, Callable[[Site], AbstractAsyncContextManager[Served]]] = {}
         self.routes: list[Callable[[Site], APIRouter]] = []

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, Self
 
 from seawall.defense.limits import Caller
+from seawall.defense.load import Pass, Ticket
 from seawall.edge.entry import Entry
 from seawall.edge.http.request_id import trace_of
 from seawall.edge.refusals import problem_of
@@ -20,6 +21,7 @@ from seawall.orchestration.runs import LeaseLost, Taken
 
 _LOOK_SECONDS = 1.0
 _BEAT_SECONDS = 5.0
+_LONGEST_PAUSE = 30.0
 _log = logging.getLogger("seawall.runs")
 
 
@@ -84,6 +86,15 @@ class Background:
                 await self._site.runs.release(taken.lease)
             raise
 
+    async def _place(self, taken: Taken) -> Pass:
+        """Wait as long as it takes: nobody is there to be told to come back."""
+        ticket = Ticket(taken.run.tenant, taken.run.lane, kind=taken.run.agent)
+        while True:
+            place = await self._site.admission.enter(ticket)
+            if isinstance(place, Pass):
+                return place
+            await asyncio.sleep(min(place.retry_after, _LONGEST_PAUSE))
+
     async def _answer(self, taken: Taken) -> tuple[Any, dict[str, Any]]:
         served = self._site.served.get(taken.run.agent)
         given: Any = taken.input
@@ -92,7 +103,8 @@ class Background:
         entry = Entry(Caller.of(taken.principal), taken.run.id, trace_of(None))
         began = time.time()
         try:
-            answer: Answer = await answered(self._site, served, given["input"], entry)
+            with await self._place(taken):
+                answer: Answer = await answered(self._site, served, given["input"], entry)
         except Exception as error:  # noqa: BLE001  whatever it is, its caller is told
             return "failed", {"problem": problem_of(error)}
         return "done", finished(taken.run.id, served.name, began, answer)

@@ -1,28 +1,25 @@
 """From the bytes of a body to what they mean, with errors that say where they do not."""
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from seawall.edge.http.intake import read_body
 from seawall.edge.refusals import Unreadable
 
 T = TypeVar("T", bound=BaseModel)
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 _MOST_MISTAKES = 16
 
 
-async def read_json(request: Request, shape: type[T], *, most: int, within: float = 30.0) -> tuple[bytes, T]:
-    """Read a body, and as `shape`; Unreadable or BodyRefused, with the JSON pointers of what does not fit."""
+async def read_json(request: Request, shape: type[T]) -> tuple[bytes, T]:
+    """Read a body, and as `shape`; Unreadable with the JSON pointers of what does not fit."""
     kind = request.headers.get("content-type", "application/json")
     if not _JSON.fullmatch(kind):
         raise Unreadable("unsupported-media-type", "expected Content-Type: application/json")
-    body = await read_body(request.receive, request.scope["headers"], most=most, within=within)
+    body = await request.body()
     return body, parsed(body, shape)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from seawall.defense.limits import Caller
+from seawall.defense.load import Pass
 from seawall.edge.http.request_id import Trace
 
 # What a key may allow: to ask any agent (`run`, or `run:NAME` for one), to read what others of the tenant had done.
@@ -10,14 +11,18 @@ RUN = "run"
 READ = "read"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """Who asks, under which name the request goes, and until when (monotonic seconds) its caller waits."""
+    """Who asks, under which name the request goes, and until when (monotonic seconds) its caller waits.
+
+    `place` is what work holds until it is answered; None for what only reads.
+    """
 
     caller: Caller
     request_id: str
     trace: Trace
     until: float | None = None
+    place: Pass | None = None
 
     def may(self, scope: str) -> bool:
         """Whether the caller's key allows something: by its name, or by `*`."""
@@ -26,3 +31,8 @@ class Entry:
     def may_run(self, agent: str) -> bool:
         """Whether it may ask an agent."""
         return self.may(RUN) or self.may(f"{RUN}:{agent}")
+
+    def take_place(self) -> Pass | None:
+        """Take the place over from the request, for work that may outlive it."""
+        place, self.place = self.place, None
+        return place

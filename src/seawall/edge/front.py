@@ -1,25 +1,71 @@
-"""Work that there is no room for, refused as it arrives: before anybody asks who it is from, and without a task for it."""
+"""What a request's head alone decides without waiting: refused as it arrives, in one write, before there is a task for it."""
 
-from seawall.defense.load import Gate as Places
-from seawall.edge.http.problems import problem, rendered
+from collections.abc import MutableMapping
+from typing import Any
+
+from seawall.edge.auth.authenticate import Pending
+from seawall.edge.auth.refused import AuthRefused
+from seawall.edge.deadline import DEADLINE, BadHeader, deadline_of
+from seawall.edge.dialects import rendered_for
+from seawall.edge.head import Head, read_head
+from seawall.edge.http.problems import Headers, problem
 from seawall.edge.http.protocol import wire
 from seawall.edge.http.request_id import request_id
 from seawall.edge.http.security import SECURITY
+from seawall.edge.shedding import problem_of_shed
+from seawall.edge.site import Site
+
+# Where in a scope the front leaves what it learnt of the caller, so that the gate need not ask again.
+CALLER = "seawall.caller"
 
 
-class FullHouse:
-    """The protocol's `Front`: where all places and the queue are taken, posted work costs one write."""
+class DoorKeeper:
+    """The protocol's `Front`: a caller that nobody knows, and work that there is no room for, go no further.
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    Whether there is room depends on whose work it is, so that is asked first. What has to wait for anything goes on.
+    """
 
-    def refuse(
-        self, method: bytes, _path: bytes, headers: list[tuple[bytes, bytes]], _ip: str
-    ) -> bytes | None:
+    def __init__(self, site: Site, open_paths: frozenset[str]) -> None:
+        self._site = site
+        self._open = open_paths
+
+    def refuse(self, method: bytes, path: bytes, scope: MutableMapping[str, Any], ip: str) -> bytes | None:
         """Return the answer of what is refused, None for what goes on."""
-        refused = self._places.full() if method == b"POST" else None
-        if refused is None:
+        name = path.decode("latin-1")
+        if name in self._open or name.startswith("/problems/"):
             return None
-        given = next((value for name, value in headers if name == b"x-request-id"), None)
-        told = problem("overloaded", retry_after=refused.retry_after)
-        return wire(*rendered(told, [(b"x-request-id", request_id(given).encode()), *SECURITY]))
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        caller = self._site.authenticator.authenticate(headers, ip)
+        if isinstance(caller, Pending):
+            return None
+        if isinstance(caller, AuthRefused):
+            head = read_head(method.decode("latin-1"), name, headers, ip)
+            return _answer(head, problem_of_login(caller), SECURITY)
+        scope[CALLER] = caller
+        if method != b"POST" or not self._site.admission.crowded:
+            return None
+        head = read_head("POST", name, headers, ip)
+        try:
+            waits = deadline_of(head.own.get(DEADLINE))
+        except BadHeader:
+            # The gate says so.
+            return None
+        until = None if waits is None else self._site.clock.monotonic() + waits
+        shed = self._site.admission.refusal(head.ticket(caller, until))
+        return (
+            None
+            if shed is None
+            else _answer(head, problem_of_shed(shed), [*SECURITY, *self._site.limits.headers])
+        )
+
+
+def problem_of_login(refused: AuthRefused) -> dict[str, Any]:
+    """Return what a caller is told who was not let in."""
+    if refused.again:
+        return problem("unavailable", refused.detail, retry_after=5.0)
+    return problem("unauthenticated", refused.detail)
+
+
+def _answer(head: Head, told: dict[str, Any], headers: Headers) -> bytes:
+    own = (b"x-request-id", request_id(head.own.get(b"x-request-id")).encode())
+    return wire(*rendered_for(head.path, told, [own, *headers]))

@@ -1,27 +1,29 @@
 """The way in, by a request's line and headers alone: who it is, whether it may ask, whether there is room.
 
-Where counts are kept in memory, nothing of it waits: what is refused is refused before there is a task for it, which is
-what `Front` is for. What has to wait (a place, a store far away, a key of an identity provider) waits in the request's own.
+What can be decided without waiting was decided by the front; what has to wait (a place, a store far away, a key of an identity
+provider) waits here, in the request's own task, and what the front did not see is seen here.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from seawall.defense.abuse import Distrusted
 from seawall.defense.limits import Caller, Decision, RateLimited, take_all
-from seawall.defense.load import Gate as Places
-from seawall.defense.load import Refused, Slot
+from seawall.defense.load import Pass, Shed
 from seawall.edge.auth.authenticate import Pending
 from seawall.edge.auth.refused import AuthRefused
 from seawall.edge.deadline import DEADLINE, BadHeader, deadline_of
+from seawall.edge.dialects import rendered_for
 from seawall.edge.entry import Entry
-from seawall.edge.http.problems import problem, rendered
-from seawall.edge.http.rate_headers import policy_header, state_header
-from seawall.edge.http.request_id import Trace, request_id, trace_of
+from seawall.edge.front import CALLER, problem_of_login
+from seawall.edge.head import Head, read_head
+from seawall.edge.http.problems import problem
+from seawall.edge.http.rate_headers import state_header
+from seawall.edge.http.request_id import request_id, trace_of
 from seawall.edge.http.security import SECURITY
 from seawall.edge.refusals import problem_of
+from seawall.edge.shedding import outcome_of, problem_of_shed
 from seawall.edge.site import Site
 from seawall.foundation.errors import Rejected
 
@@ -29,25 +31,20 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Any, Receive, Send], Awaitable[None]]
-Head = list[tuple[bytes, bytes]]
+Headers = list[tuple[bytes, bytes]]
 Told = dict[str, Any]
-
-_NAMES = frozenset({b"x-request-id", b"traceparent"})
 
 
 @dataclass(slots=True)
-class Asking:
+class _Asking:
     """A request on its way in: what is known of it so far."""
 
-    method: bytes
-    path: bytes
-    headers: Head
-    ip: str
+    head: Head
+    headers: Headers
+    request_id: str
     caller: Caller | None = None
-    until: float | None = None
     decision: Decision | None = None
-    request_id: str = ""
-    trace: Trace | None = None
+    status: int | None = None
 
 
 class Gate:
@@ -56,101 +53,96 @@ class Gate:
     Work, which is whatever is posted, needs a place; reading does not.
     """
 
-    def __init__(self, app: App, site: Site, places: Places, open_paths: frozenset[str]) -> None:
+    def __init__(self, app: App, site: Site, open_paths: frozenset[str]) -> None:
         self._app = app
         self._site = site
-        self._places = places
         self._open = open_paths
-        self._policy = policy_header(site.limits)
         self.draining = False
+
+    def drain(self) -> None:
+        """Let nothing more in, and send away whoever waits."""
+        self.draining = True
+        self._site.admission.drain()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Let a request in, or refuse it."""
-        headers: Head = scope["headers"]
+        headers: Headers = scope["headers"]
         client = scope.get("client")
-        asking = Asking(
-            scope["method"].encode(), scope["path"].encode(), headers, client[0] if client else ""
-        )
-        self._name(asking)
-        if scope["path"] in self._open or scope["path"].startswith("/problems/"):
-            await self._app(scope, receive, self._with_headers(asking, send))
+        head = read_head(scope["method"], scope["path"], headers, client[0] if client else "")
+        asking = _Asking(head, headers, request_id(head.own.get(b"x-request-id")))
+        sending = self._with_headers(asking, send)
+        if head.path in self._open or head.path.startswith("/problems/"):
+            await self._app(scope, receive, sending)
             return
         try:
-            place = await self._admitted(asking)
-        except (Rejected, BadHeader, _Unknown) as refusal:
-            await _answer(send, *rendered(_told(refusal), self._headers(asking)))
+            entry = await self._admitted(asking, scope.get(CALLER))
+        except (Rejected, BadHeader, _Refused) as refusal:
+            await _answer(send, *rendered_for(head.path, _told(refusal), self._headers(asking)))
             return
-        assert asking.caller is not None
-        assert asking.trace is not None
-        scope["seawall"] = Entry(asking.caller, asking.request_id, asking.trace, asking.until)
-        with place or nullcontext():
-            await self._app(scope, receive, self._with_headers(asking, send))
+        scope["seawall"] = entry
+        try:
+            await self._app(scope, receive, sending)
+        finally:
+            if entry.place is not None:
+                entry.place.leave(outcome_of(asking.status))
 
-    async def _admitted(self, asking: Asking) -> Slot | None:
-        """Return the place of work, None for what needs none; raise why it does not go on."""
+    async def _admitted(self, asking: _Asking, caller: Caller | None) -> Entry:
+        """Return what is known of a request that goes on; raise why it does not."""
         if self.draining:
-            raise _Unknown(problem("draining", retry_after=1.0))
-        caller = self._site.authenticator.authenticate(asking.headers, asking.ip)
+            raise _Refused(problem("draining", retry_after=1.0))
+        caller = asking.caller = caller or await self._known(asking)
+        waits = deadline_of(asking.head.own.get(DEADLINE))
+        until = None if waits is None else self._site.clock.monotonic() + waits
+        await self._counted(asking, caller)
+        place = await self._place(asking, caller, until) if asking.head.works else None
+        return Entry(caller, asking.request_id, trace_of(asking.head.own.get(b"traceparent")), until, place)
+
+    async def _known(self, asking: _Asking) -> Caller:
+        caller = self._site.authenticator.authenticate(asking.headers, asking.head.ip)
         if isinstance(caller, Pending):
             caller = await caller.settle()
         if isinstance(caller, AuthRefused):
-            raise _Unknown(_unauthenticated(caller))
-        asking.caller = caller
-        asking.until = self._until(asking)
-        await self._counted(asking, caller)
-        if asking.method != b"POST":
-            return None
-        place = await self._places.acquire()
-        if isinstance(place, Refused):
-            raise _Unknown(problem("overloaded", retry_after=place.retry_after))
-        if asking.until is not None and self._site.clock.monotonic() >= asking.until:
-            place.release()
-            raise _Unknown(
-                problem("deadline", "the time that the caller allows went by in the queue", retry_after=1.0)
-            )
-        return place
+            raise _Refused(problem_of_login(caller))
+        return caller
 
-    async def _counted(self, asking: Asking, caller: Caller) -> None:
+    async def _counted(self, asking: _Asking, caller: Caller) -> None:
         stores = self._site.stores
         standing = None if stores.trust is None else await stores.trust.look(caller)
         if standing is not None and standing.retry_after is not None:
             raise Distrusted(standing.retry_after)
-        if stores.counters is None or not self._site.limits:
+        if stores.counters is None or not self._site.limits.all:
             return
         now = self._site.clock.monotonic()
         weight = 1 if standing is None else standing.weight
-        asking.decision = await take_all(stores.counters, self._site.limits, caller, now, weight)
+        asking.decision = await take_all(stores.counters, self._site.limits.all, caller, now, weight)
         if asking.decision is not None and not asking.decision.ok:
             raise RateLimited(asking.decision)
 
-    def _until(self, asking: Asking) -> float | None:
-        said = next((value for name, value in asking.headers if name == DEADLINE), None)
-        waits = deadline_of(said)
-        return None if waits is None else self._site.clock.monotonic() + waits
+    async def _place(self, asking: _Asking, caller: Caller, until: float | None) -> Pass:
+        place = await self._site.admission.enter(asking.head.ticket(caller, until))
+        if isinstance(place, Shed):
+            raise _Refused(problem_of_shed(place))
+        return place
 
-    def _name(self, asking: Asking) -> None:
-        told = {name: value for name, value in asking.headers if name in _NAMES}
-        asking.request_id = request_id(told.get(b"x-request-id"))
-        asking.trace = trace_of(told.get(b"traceparent"))
-
-    def _headers(self, asking: Asking) -> Head:
-        own: Head = [(b"x-request-id", asking.request_id.encode()), *SECURITY]
-        if asking.caller is not None and self._site.limits:
-            own.append(self._policy)
+    def _headers(self, asking: _Asking) -> Headers:
+        own: Headers = [(b"x-request-id", asking.request_id.encode()), *SECURITY]
+        if asking.caller is not None:
+            own += self._site.limits.headers
         if asking.decision is not None:
             own.append(state_header(asking.decision))
         return own
 
-    def _with_headers(self, asking: Asking, send: Send) -> Send:
+    def _with_headers(self, asking: _Asking, send: Send) -> Send:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
+                asking.status = message["status"]
                 message["headers"] = [*message["headers"], *self._headers(asking)]
             await send(message)
 
         return sending
 
 
-class _Unknown(Exception):
+class _Refused(Exception):
     """A refusal that is told as it is."""
 
     def __init__(self, told: Told) -> None:
@@ -159,21 +151,13 @@ class _Unknown(Exception):
 
 
 def _told(refusal: Exception) -> Told:
-    if isinstance(refusal, _Unknown):
+    if isinstance(refusal, _Refused):
         return refusal.told
     if isinstance(refusal, BadHeader):
         return problem("bad-request", str(refusal))
     return problem_of(refusal)
 
 
-def _unauthenticated(refused: AuthRefused) -> Told:
-    if refused.again:
-        return problem("unavailable", refused.detail, retry_after=5.0)
-    return problem("unauthenticated", refused.detail)
-
-
-async def _answer(send: Send, status: int, headers: Head, body: bytes) -> None:
-    if status == 401:
-        headers = [*headers, (b"www-authenticate", b'Bearer realm="seawall"')]
+async def _answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

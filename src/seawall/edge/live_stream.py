@@ -43,7 +43,7 @@ class LiveStream:
         self._gone: Callable[[], object] | None = None
         self._alarm: asyncio.TimerHandle | None = None
 
-    def begin(self, produce: Callable[["LiveStream"], Awaitable[None]]) -> None:
+    def begin(self, produce: Callable[["LiveStream"], Awaitable[None]]) -> asyncio.Task[None]:
         """Have the events produced, until they end or nobody waits for them any more."""
 
         async def produced() -> None:
@@ -55,6 +55,7 @@ class LiveStream:
 
         self._task = asyncio.create_task(produced(), name=f"stream {self.run_id}")
         self._watch()
+        return self._task
 
     def when_gone(self, tell: Callable[[], object]) -> None:
         """Have `tell` called once nobody can read it any more."""

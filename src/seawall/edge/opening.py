@@ -6,12 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from seawall.defense import Policy, Stores, harden
 from seawall.defense.abuse import MemoryTrust
 from seawall.defense.limits import MemoryStore
+from seawall.defense.load import AdmissionControl
 from seawall.edge.app import Added, Seawall
 from seawall.edge.auth.authenticate import Authenticator
 from seawall.edge.auth.issuer_keys import IssuerKeys
 from seawall.edge.auth.jwt import TokenRules, Tokens
 from seawall.edge.auth.key_store import open_key_store
 from seawall.edge.served import Served, ServedAgent
+from seawall.edge.service_limits import ServiceLimits, limits_of
 from seawall.edge.settings import Settings, check_settings
 from seawall.edge.site import Site
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
@@ -44,6 +46,9 @@ async def open_site(
         served: dict[str, Served] = {
             name: _hardened(added, shown, keyring, events) for name, added in app.agents.items()
         }
+        admission = AdmissionControl(settings.backpressure or app.backpressure, clock)
+        admission.start()
+        stack.callback(admission.stop)
         site = Site(
             settings=settings,
             clock=clock,
@@ -51,7 +56,8 @@ async def open_site(
             events=events,
             ledger=ledger,
             stores=shown,
-            limits=app.limits,
+            admission=admission,
+            limits=ServiceLimits(limits_of(app, settings)),
             served=served,
             authenticator=Authenticator(keys, keyring, tokens=tokens, events=events),
             runs=runs,

@@ -7,13 +7,15 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from seawall.defense.load import Gate as Places
 from seawall.edge.app import Seawall
 from seawall.edge.background import Background
-from seawall.edge.front import FullHouse
+from seawall.edge.dialects import rendered_for
+from seawall.edge.front import DoorKeeper
 from seawall.edge.gate import Gate
+from seawall.edge.http.intake import Intake
 from seawall.edge.http.problems import problem, rendered
 from seawall.edge.openapi import document
 from seawall.edge.opening import open_site
@@ -35,6 +37,7 @@ _STATUS = {404: "not-found", 405: "method-not-allowed"}
 # One collection of everything takes 100 ms in a process of this size, during which nobody is answered: what was there
 # before the first request is left out of it, and the rest is looked at seldom.
 _COLLECT = (50_000, 50, 100)
+_BODY_SECONDS = 30.0
 
 
 class Application:
@@ -49,7 +52,7 @@ class Application:
         self._owns_process = owns_process
         self._gate: Gate | None = None
         # What the protocol asks before there is a request.
-        self.front: FullHouse | None = None
+        self.front: DoorKeeper | None = None
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer a request, or live through the lifespan."""
@@ -61,7 +64,7 @@ class Application:
     def drain(self) -> None:
         """Take nothing new from now on."""
         if self._gate is not None:
-            self._gate.draining = True
+            self._gate.drain()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -92,16 +95,19 @@ class Application:
         web.add_exception_handler(Exception, _told)
         web.add_exception_handler(HTTPException, _no_route)
         web.add_exception_handler(CallerLeft, _left)
+        web.add_exception_handler(ClientDisconnect, _left)
         web.include_router(health_routes(site, lambda: self._gate is not None and self._gate.draining))
         web.include_router(agent_routes(site))
         web.include_router(run_routes(site))
         web.include_router(chat_routes(site))
         for routes in self._app.routes:
             web.include_router(routes(site))
-        places = Places(self._app.places, clock=site.clock)
-        self.front = FullHouse(places)
         document(web)
-        return Gate(web, site, places, OPEN)
+        bounded = Intake(
+            web, max_body=self._settings.max_body, body_seconds=_BODY_SECONDS, render=rendered_for
+        )
+        self.front = DoorKeeper(site, OPEN)
+        return Gate(bounded, site, OPEN)
 
 
 async def _left(_request: Request, _error: Exception) -> Response:

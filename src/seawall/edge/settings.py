@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, Validatio
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from seawall.defense.limits import RateLimit
+from seawall.defense.load import Backpressure
 from seawall.foundation.errors import ConfigError
 
 _FILE = "seawall.toml"
@@ -47,7 +48,7 @@ class Settings(BaseSettings):
 
     Read from `seawall.toml`; `SEAWALL_PORT=9000` or `SEAWALL_JWT__ISSUER=…` in the environment come first. Seconds and
     durations are text such as "30s". `state` is a folder for keys, runs and the ledger; `redis_url` is what several
-    workers or machines share their counts through.
+    workers or machines share their counts through. `limits` and `backpressure` come before those of the application.
     """
 
     model_config = SettingsConfigDict(
@@ -66,7 +67,8 @@ class Settings(BaseSettings):
     heartbeat: str = "15s"
     resume: str = "30s"
     background_runs: int = Field(default=4, ge=1, le=256)
-    limits: tuple[LimitSettings, ...] = (LimitSettings(limit=600), LimitSettings(limit=6000, key="tenant"))
+    limits: tuple[LimitSettings, ...] | None = None
+    backpressure: Backpressure | None = None
     jwt: JwtSettings | None = None
 
     @classmethod

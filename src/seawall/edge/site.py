@@ -1,13 +1,15 @@
 """What one worker process of a service works with."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from seawall.defense import RateLimit, SlidingWindow, Stores
+from seawall.defense import Stores
+from seawall.defense.load import AdmissionControl
 from seawall.edge.auth.authenticate import Authenticator
 from seawall.edge.live_stream import LiveStream
 from seawall.edge.served import Served
+from seawall.edge.service_limits import ServiceLimits
 from seawall.edge.settings import Settings
 from seawall.foundation.clock import Clock
 from seawall.foundation.compliance.keyring import Keyring
@@ -28,7 +30,8 @@ class Site:
     events: EventBus
     ledger: Ledger
     stores: Stores
-    limits: Sequence[RateLimit | SlidingWindow]
+    admission: AdmissionControl
+    limits: ServiceLimits
     served: Mapping[str, Served]
     authenticator: Authenticator
     runs: SqlRunStore

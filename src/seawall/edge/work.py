@@ -23,8 +23,11 @@ async def answered(site: Site, served: Served, given: str, entry: Entry) -> Answ
 
 async def streamed(
     site: Site, agent: ServedAgent, given: str | None, resume: str | None, entry: Entry, live: LiveStream
-) -> None:
-    """Put the events of a run into its stream: what was said, then the run as it ended, or the problem that it met."""
+) -> int:
+    """Put the events of a run into its stream: what was said, then the run as it ended, or the problem that it met.
+
+    Returns the status that the run would have been answered with at once.
+    """
     created = time.time()
     await live.put("started", {"id": live.run_id, "agent": agent.name})
     output: Any = ""
@@ -41,9 +44,11 @@ async def streamed(
                         await live.put("output", {"output": output})
         run = finished(live.run_id, agent.name, created, Answer(output, stream.transaction))
         await live.put("done", run)
+        return 200
     except Exception as error:  # noqa: BLE001  whatever it is, its reader is told
         told = problem_of(error)
         await live.put("error", {**told, "run_id": live.run_id})
+        return told["status"]
 
 
 def waited_for(site: Site, entry: Entry) -> AbstractContextManager[object]:

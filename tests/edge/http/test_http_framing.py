@@ -1,6 +1,7 @@
 """Requests that two readers could read differently, or that are too large: refused, closed, and nothing read behind them."""
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 
@@ -199,10 +200,10 @@ async def test_a_body_is_asked_for_only_where_it_will_be_read(wire: Wire) -> Non
 class Guard:
     """Refuses what is addressed to `/no`, and fails at `/oops`."""
 
-    def refuse(self, method: bytes, path: bytes, headers: list[tuple[bytes, bytes]], ip: str) -> bytes | None:
+    def refuse(self, method: bytes, path: bytes, scope: Any, ip: str) -> bytes | None:
         """Decide."""
         assert ip == "127.0.0.1"
-        assert (b"host", b"x") in headers
+        assert (b"host", b"x") in scope["headers"]
         if path == b"/oops":
             raise KeyError("secret")
         return b"HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno" if path == b"/no" else None

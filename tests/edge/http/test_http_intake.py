@@ -1,4 +1,4 @@
-"""Bodies within bounds, for routes that read them through `read_body` and for those that read them in their own way."""
+"""Bodies within bounds, whichever way they are read."""
 
 import asyncio
 import json
@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seawall.edge.http import intake
-from seawall.edge.http.intake import BodyRefused, Intake, read_body
+from seawall.edge.http.intake import BodyRefused, Intake, Reading
 
 Parts = list[bytes]
 
 
-def client(parts: Parts, *, leaves: bool = False, stalls: bool = False) -> Callable[[], Awaitable[Any]]:
-    """Send parts of a body; then end it, leave, or say nothing more."""
+def client(parts: Parts, *, stalls: bool = False) -> Callable[[], Awaitable[Any]]:
+    """Send parts of a body; then end it, or say nothing more."""
     left = [*parts]
 
     async def receive() -> dict[str, Any]:
@@ -27,7 +27,7 @@ def client(parts: Parts, *, leaves: bool = False, stalls: bool = False) -> Calla
         if not left:
             return {"type": "http.disconnect"}
         part = left.pop(0)
-        return {"type": "http.request", "body": part, "more_body": bool(left) or leaves or stalls}
+        return {"type": "http.request", "body": part, "more_body": bool(left) or stalls}
 
     return receive
 
@@ -48,6 +48,16 @@ async def answer(
     assert len(kinds) > 1
     body = b"".join(one.get("body", b"") for one in told[1:])
     return told[0]["status"], json.loads(body)
+
+
+async def whole(receive: Any, *, most: int, within: float) -> bytes:
+    """Read a body to its end."""
+    reading, body, more = Reading(receive, most=most, within=within), b"", True
+    while more:
+        message = await reading()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
 
 
 def web() -> FastAPI:
@@ -77,7 +87,7 @@ JSON = [*CHUNKED, (b"content-type", b"application/json")]
 def test_a_body_is_read_whole_or_not_at_all(parts: Parts, most: int) -> None:
     """However it comes: the bytes that were sent, or a refusal where they are too many."""
     body = b"".join(parts)
-    reading = read_body(client(parts), [], most=most, within=5.0)
+    reading = whole(client(parts), most=most, within=5.0)
     if len(body) <= most:
         assert asyncio.run(reading) == body
     else:
@@ -95,11 +105,8 @@ async def never(*_: Any) -> Any:
     ("said", "code"), [(b"11", "too-large"), (b"1e1", "bad-request"), (b"-1", "bad-request")]
 )
 async def test_a_length_is_judged_before_anything_is_read(said: bytes, code: str) -> None:
-    """One that is too large, and one that is none; by either way of reading."""
+    """One that is too large, and one that is none."""
     headers = [(b"content-length", said)]
-    with pytest.raises(BodyRefused) as refused:
-        await read_body(never, headers, most=10, within=5.0)
-    assert refused.value.code == code
     bounded = Intake(never, max_body=10, body_seconds=5.0)
     _, told = await answer(bounded, never, headers)
     assert told["code"] == code
@@ -133,28 +140,21 @@ async def test_a_route_that_lets_the_error_out_is_answered_for() -> None:
         await answer(bounded, client([b"x" * 11]), CHUNKED)
 
 
-async def test_an_outer_layer_may_allow_more() -> None:
+async def test_a_path_may_be_allowed_more() -> None:
     """For a route that takes whole files."""
-    bounded = Intake(web(), max_body=10, body_seconds=5.0)
+    bounded = Intake(web(), max_body=10, body_seconds=5.0, larger={"/": 1000})
     body = json.dumps([1] * 100).encode()
     headers = [(b"content-length", b"%d" % len(body))]
-    assert (await answer(bounded, client([body]), headers))[0] == 413
-    assert await answer(bounded, client([body]), headers, **{intake.MOST_BYTES: 1000}) == (200, 100)
+    assert (await answer(bounded, client([body]), headers, path="/caught"))[0] == 413
+    assert await answer(bounded, client([body]), headers) == (200, 100)
 
 
 async def test_a_body_that_is_too_slow_for_its_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long before all its time is over, where next to nothing of it came."""
     monkeypatch.setattr(intake, "_GRACE_SECONDS", 0.02)
     with pytest.raises(BodyRefused, match="too slowly: 3 bytes") as refused:
-        await read_body(client([b"abc"], stalls=True), [], most=10**6, within=1000.0)
+        await whole(client([b"abc"], stalls=True), most=10**6, within=1000.0)
     assert refused.value.code == "request-timeout"
-
-
-async def test_a_caller_that_leaves_in_its_body_is_no_whole_body() -> None:
-    """Half a document is not worked on."""
-    with pytest.raises(BodyRefused, match="left") as refused:
-        await read_body(client([b"abc"], leaves=True), [], most=100, within=5.0)
-    assert refused.value.code == "bad-request"
 
 
 async def test_behind_the_body_the_end_of_the_connection_is_waited_for_without_a_bound() -> None:
@@ -203,7 +203,7 @@ async def test_what_is_no_request_passes() -> None:
 async def test_a_read_that_is_cancelled_is_cancelled(turns: int) -> None:
     """At every await: a cancellation is no timeout."""
     parts = client([b"a", b"b"], stalls=True)
-    reading = asyncio.ensure_future(read_body(parts, [], most=10, within=20.0))
+    reading = asyncio.ensure_future(whole(parts, most=10, within=20.0))
     for _ in range(turns):
         await asyncio.sleep(0)
     reading.cancel()

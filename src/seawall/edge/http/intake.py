@@ -1,10 +1,10 @@
 """Bodies: how large they may be, and how slowly they may come."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from seawall.edge.http.problems import problem, send_problem
+from seawall.edge.http.problems import problem, rendered
 from seawall.foundation.errors import SeawallError
 
 Message = MutableMapping[str, Any]
@@ -12,9 +12,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Any, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+Render = Callable[[str, dict[str, Any]], tuple[int, Headers, bytes]]
 
-# Where in a scope an outer layer says that a route reads larger bodies than others.
-MOST_BYTES = "seawall.max_body"
 # After a while, a body has to have come at this rate on average: a byte now and then does not hold a place.
 _GRACE_SECONDS = 5.0
 _LEAST_BYTES_PER_SECOND = 1024
@@ -31,14 +30,24 @@ class BodyRefused(SeawallError):
 class Intake:
     """Stands before an application, and bounds what it reads, whichever way it reads it.
 
-    A body of more than `max_body` bytes, or than the scope's `seawall.max_body`, is refused before a byte of it is read if it
-    says its length, else as soon as it is too long (413). One that is not there within `body_seconds` of its first read, or
+    A body of more than `max_body` bytes, or than `larger` has for its path, is refused before a byte of it is read if it says
+    its length, else as soon as it is too long (413). One that is not there within `body_seconds` of its first read, or
     comes at less than 1 KiB/s after the first 5 s, is refused (408). The application's own read raises BodyRefused; where it
-    makes another answer of that, the refusal goes out all the same.
+    makes another answer of that, the refusal goes out all the same, as `render` has it for a path.
     """
 
-    def __init__(self, app: App, *, max_body: int, body_seconds: float) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        max_body: int,
+        body_seconds: float,
+        larger: Mapping[str, int] | None = None,
+        render: Render = lambda _path, told: rendered(told),
+    ) -> None:
         self._app = app
+        self._larger = larger or {}
+        self._render = render
         self._max_body = max_body
         self._body_seconds = body_seconds
 
@@ -47,14 +56,15 @@ class Intake:
         if scope["type"] != "http" or not _has_body(scope["headers"]):
             await self._app(scope, receive, send)
             return
-        most: int = scope.get(MOST_BYTES, self._max_body)
+        path: str = scope["path"]
+        most = self._larger.get(path, self._max_body)
         try:
             check_announced(scope["headers"], most)
         except BodyRefused as refused:
-            await send_problem(send, problem(refused.code, str(refused)))
+            await _send(send, *self._render(path, problem(refused.code, str(refused))))
             return
         reading = Reading(receive, most=most, within=self._body_seconds)
-        answering = _Answering(reading, send)
+        answering = _Answering(reading, send, lambda told: self._render(path, told))
         try:
             await self._app(scope, reading, answering)
         except BodyRefused:
@@ -117,9 +127,12 @@ class Reading:
 class _Answering:
     """Sends an application's answer, or the refusal of its body in place of it."""
 
-    def __init__(self, reading: Reading, send: Send) -> None:
+    def __init__(
+        self, reading: Reading, send: Send, render: Callable[[dict[str, Any]], tuple[int, Headers, bytes]]
+    ) -> None:
         self._reading = reading
         self._send = send
+        self._render = render
         self.started = False
         self._done = False
 
@@ -135,7 +148,7 @@ class _Answering:
     async def refuse(self, refused: BodyRefused) -> None:
         if not self._done:
             self._done = True
-            await send_problem(self._send, problem(refused.code, str(refused)))
+            await _send(self._send, *self._render(problem(refused.code, str(refused))))
 
 
 def check_announced(headers: Headers, most: int) -> None:
@@ -147,21 +160,9 @@ def check_announced(headers: Headers, most: int) -> None:
         raise BodyRefused("too-large", f"the body has {int(said)} bytes; at most {most} are read here")
 
 
-async def read_body(receive: Receive, headers: Headers, *, most: int, within: float) -> bytes:
-    """Return a whole body of at most `most` bytes that came within `within` seconds; BodyRefused otherwise.
-
-    It has to keep the pace that `Intake` asks for, too.
-    """
-    check_announced(headers, most)
-    reading = Reading(receive, most=most, within=within)
-    parts: list[bytes] = []
-    while True:
-        message = await reading()
-        if message["type"] == "http.disconnect":
-            raise BodyRefused("bad-request", "the caller left before the end of the body")
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _has_body(headers: Headers) -> bool:

@@ -4,7 +4,7 @@ Each has a page under `docs/problems/`, and its `type` is that page's address in
 """
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from types import MappingProxyType
@@ -92,12 +92,3 @@ def rendered(told: dict[str, Any], headers: Headers = ()) -> tuple[int, list[tup
     if (retry_after := told.get("retry_after")) is not None:
         own.append(retry_header(retry_after))
     return told["status"], [*own, *headers], body
-
-
-async def send_problem(
-    send: Callable[[MutableMapping[str, Any]], Awaitable[None]], told: dict[str, Any], headers: Headers = ()
-) -> None:
-    """Answer with a problem, as an ASGI application does."""
-    status, all_headers, body = rendered(told, headers)
-    await send({"type": "http.response.start", "status": status, "headers": all_headers})
-    await send({"type": "http.response.body", "body": body})

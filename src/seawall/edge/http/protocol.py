@@ -6,6 +6,7 @@ read, in `intake.py`.
 
 import asyncio
 import logging
+from collections.abc import MutableMapping
 from functools import cache
 from typing import Any, ClassVar, Literal, Protocol, cast
 
@@ -37,8 +38,11 @@ _log = logging.getLogger("seawall.http")
 class Front(Protocol):
     """Decides on a request by its line and headers alone, before there is a task for it."""
 
-    def refuse(self, method: bytes, path: bytes, headers: list[tuple[bytes, bytes]], ip: str) -> bytes | None:
-        """Return the whole answer of a request that goes no further, None for one that does."""
+    def refuse(self, method: bytes, path: bytes, scope: MutableMapping[str, Any], ip: str) -> bytes | None:
+        """Return the whole answer of a request that goes no further, None for one that does.
+
+        `scope` is the request's own, with its headers; what was learnt may be left there for the application.
+        """
         ...
 
 
@@ -244,7 +248,7 @@ class WireProtocol(HttpToolsProtocol):
         parser = cast("Any", self.parser)
         method, ip = parser.get_method(), self.client[0] if self.client else ""
         try:
-            refusal = self.front.refuse(method, self.url.partition(b"?")[0], self.headers, ip)
+            refusal = self.front.refuse(method, self.url.partition(b"?")[0], cast("Any", self.scope), ip)
         except Exception:  # noqa: BLE001  whatever it is, nothing goes past it
             _log.exception("the front failed")
             raise _Refused("failed") from None

@@ -18,6 +18,7 @@ from seawall.edge.presence import while_present
 from seawall.edge.refusals import Unreadable
 from seawall.edge.requests import AgentCard, Agents, Run, RunRequest, finished
 from seawall.edge.served import Answer, Served, ServedAgent
+from seawall.edge.shedding import outcome_of
 from seawall.edge.site import Site
 from seawall.edge.sse import EventStream
 from seawall.edge.work import answered, streamed
@@ -46,7 +47,7 @@ def agent_routes(site: Site) -> APIRouter:
         """Have an agent do something: the answer at once, as it is written, or later."""
         entry: Entry = request.scope["seawall"]
         served = served_to(site, entry, request.path_params["agent"])
-        body, asked = await read_json(request, RunRequest, most=site.settings.max_body)
+        body, asked = await read_json(request, RunRequest)
         if asked.stream:
             return _streamed(site, served, asked, entry)
 
@@ -77,7 +78,16 @@ def _streamed(site: Site, served: Served, asked: RunRequest, entry: Entry) -> Re
     owner = (entry.caller.tenant, entry.caller.subject)
     live = LiveStream(new_id("run"), owner, patience=seconds(site.settings.resume))
     site.keep(live)
-    live.begin(lambda stream: streamed(site, served, asked.input, asked.resume, entry, stream))
+    place = entry.take_place()
+
+    async def work(stream: LiveStream) -> None:
+        status = await streamed(site, served, asked.input, asked.resume, entry, stream)
+        if place is not None:
+            place.leave(outcome_of(status))
+
+    task = live.begin(work)
+    if place is not None:
+        task.add_done_callback(lambda _: place.leave("ignored"))
     frames = live.frames(0, beat=seconds(site.settings.heartbeat))
     return EventStream(frames, {"seawall-run": live.run_id})
 

@@ -3,11 +3,10 @@
 import time
 
 from fastapi import APIRouter
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from seawall.edge.entry import Entry
-from seawall.edge.http.intake import read_body
 from seawall.edge.http.problems import retry_header
 from seawall.edge.openai import (
     Head,
@@ -43,7 +42,7 @@ def chat_routes(site: Site) -> APIRouter:
         """Ask an agent as if it were a model; its own instructions stand, whatever the messages say."""
         try:
             return await _completed(site, request)
-        except CallerLeft:
+        except (CallerLeft, ClientDisconnect):
             raise
         except Exception as error:  # noqa: BLE001  this protocol has its own shape for errors
             failure = failure_of(error)
@@ -57,10 +56,7 @@ def chat_routes(site: Site) -> APIRouter:
 
 async def _completed(site: Site, request: Request) -> Response:
     entry: Entry = request.scope["seawall"]
-    body = await read_body(
-        request.receive, request.scope["headers"], most=site.settings.max_body, within=30.0
-    )
-    ask = to_ask(read_request(body))
+    ask = to_ask(read_request(await request.body()))
     agent = _agent(site, entry, ask.model)
     ask.check_form(says_text=agent.says_text)
     head = Head(new_id("chatcmpl"), ask.model, int(time.time()))

@@ -1,6 +1,7 @@
 """`/healthz`: this process is alive. `/readyz`: what it depends on, and how it answers. `/problems`: the catalogue."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
@@ -36,7 +37,8 @@ def health_routes(site: Site, draining: Callable[[], bool]) -> APIRouter:
             one.hardened.health().degraded for one in site.served.values() if isinstance(one, ServedAgent)
         )
         status = "draining" if draining() else "degraded" if degraded else "ready"
-        return JSONResponse({"status": status, "agents": shown}, 503 if draining() else 200)
+        load = asdict(site.admission.stats())
+        return JSONResponse({"status": status, "agents": shown, "load": load}, 503 if draining() else 200)
 
     @router.get("/problems")
     async def problems() -> Response:
