@@ -123,11 +123,18 @@ async def _provide(port: int) -> None:
     await server.serve_forever()
 
 
+def pin(process: int, core: int) -> None:
+    """Keep a process on one core, so that what is measured is its own: servers on the first, all others on the second."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(process, {cores[min(core, len(cores) - 1)]})
+
+
 @contextmanager
 def process(role: str, port: int, **environment: str) -> Generator[psutil.Process]:
     """Run one of the parts, until the block is left."""
     told = {**os.environ, "BENCH_PORT": str(port), **environment}
     child = subprocess.Popen([sys.executable, "-m", "benchmarks.service", role], env=told)
+    pin(child.pid, 1 if role == "provider" else 0)
     try:
         _await_port(port, child)
         yield psutil.Process(child.pid)
@@ -161,7 +168,11 @@ def load(port: int, *streams: dict[str, Any]) -> dict[str, Any]:
     spec = json.dumps({"port": port, "streams": streams})
     longest = max(one["seconds"] + one.get("start", 0) for one in streams)
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load", spec], capture_output=True, check=True, timeout=longest + 90
+        [sys.executable, "-m", "benchmarks.load", spec],
+        capture_output=True,
+        check=True,
+        timeout=longest + 90,
+        preexec_fn=lambda: pin(0, 1),
     )
     return json.loads(done.stdout)["streams"]
 
