@@ -19,7 +19,7 @@ import uvloop
 
 @dataclass
 class Stream:
-    """One caller's requests: `rate` a second for `seconds`, over at most `connections` connections."""
+    """Requests of one kind: `rate` a second for `seconds`, over at most `connections` connections, by the `tokens` in turn."""
 
     name: str
     path: str
@@ -31,9 +31,10 @@ class Stream:
     start: float = 0.0
     patience: float = 30.0
     number: bool = True
+    tokens: list[str] = field(default_factory=list[str])
     statuses: Counter[str] = field(default_factory=Counter[str])
     latencies: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
-    ends: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
+    ends: list[tuple[float, str, float]] = field(default_factory=list[tuple[float, str, float]])
     unsent: int = 0
 
     def request(self, number: int) -> bytes:
@@ -44,6 +45,8 @@ class Stream:
             "host: localhost",
             *(f"{name}: {value}" for name, value in self.headers.items()),
         ]
+        if self.tokens:
+            lines.append(f"authorization: Bearer {self.tokens[number % len(self.tokens)]}")
         if body:
             lines += ["content-type: application/json", f"content-length: {len(body)}"]
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
@@ -52,7 +55,7 @@ class Stream:
         """Count what one request came to."""
         self.statuses[status] += 1
         self.latencies.setdefault(status, []).append(now - began)
-        self.ends.append((now - origin, status))
+        self.ends.append((now - origin, status, now - began))
 
 
 class Connection(asyncio.Protocol):
@@ -220,14 +223,22 @@ def quantiles(values: list[float]) -> dict[str, float]:
 
 
 def told(stream: Stream) -> dict[str, Any]:
-    """Return what a stream came to; answers a second in each whole second of the run are in `per_second`."""
-    good = Counter(int(at) for at, status in stream.ends if status.startswith("2"))
+    """Return what a stream came to; answers a second in each whole second of the run are in `per_second`, and the middle of
+    their latencies in `p50_ms_by_second`.
+    """
+    by_second: dict[int, list[float]] = {}
+    for at, status, latency in stream.ends:
+        if status.startswith("2"):
+            by_second.setdefault(int(at), []).append(latency)
     return {
         "offered": sum(stream.statuses.values()) + stream.unsent,
         "unsent": stream.unsent,
         "statuses": dict(stream.statuses),
         "latencies": {status: quantiles(values) for status, values in stream.latencies.items()},
-        "per_second": [good.get(second, 0) for second in range(max(good, default=-1) + 1)],
+        "per_second": [len(by_second.get(second, ())) for second in range(max(by_second, default=-1) + 1)],
+        "p50_ms_by_second": {
+            second: quantiles(found)["p50_ms"] for second, found in sorted(by_second.items())
+        },
     }
 
 

@@ -40,11 +40,29 @@ def agent() -> Agent[None, Risk]:
     return Agent(OpenAIChatModel("gpt-5-mini", provider=provider), output_type=Risk, name="risk")
 
 
+def agent_with_a_tool() -> Agent[None, Risk]:
+    """Make one that looks something up before it answers, as most agents do."""
+    asking = agent()
+    asking.name = "clerk"
+
+    @asking.tool_plain
+    async def look_up(party: str) -> str:
+        """Say what is known of a party."""
+        return (
+            f"{party}: a company of good standing, with 14 contracts of this kind, none of them in dispute."
+        )
+
+    _ = look_up
+    return asking
+
+
 def seawall_app() -> Seawall:
     """Make the application with every tier on; its limits are far away, so that what is measured is their cost."""
     far = (RateLimit(10_000_000, "1m"), RateLimit(10_000_000, "1m", key="tenant"))
     app = Seawall(limits=far)
-    app.add(agent(), Policy(guards=guards.standard(), limits=[RateLimit(10_000_000, "1m", name="own")]))
+    policy = Policy(guards=guards.standard(), limits=[RateLimit(10_000_000, "1m", name="own")])
+    app.add(agent(), policy)
+    app.add(agent_with_a_tool(), policy)
     return app
 
 
@@ -77,9 +95,11 @@ def bare_app() -> Any:
 
 
 class _Provider(asyncio.Protocol):
-    """Answers every request at once with the same completion."""
+    """Answers every request with the same completion, after `delay` seconds; where there is a tool, asks for that first."""
 
     answer = b""
+    call = b""
+    delay = 0.0
 
     def __init__(self) -> None:
         self._heard = b""
@@ -94,12 +114,23 @@ class _Provider(asyncio.Protocol):
             size = int(head.partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
             if len(self._heard) < end + 4 + size:
                 return
+            body = self._heard[end + 4 : end + 4 + size]
             self._heard = self._heard[end + 4 + size :]
-            self._transport.write(self.answer)  # type: ignore[attr-defined]
+            asks = b'"look_up"' in body and b'"tool_call_id"' not in body
+            if self.delay:
+                asyncio.get_running_loop().call_later(
+                    self.delay, self._say, self.call if asks else self.answer
+                )
+            else:
+                self._say(self.call if asks else self.answer)
+
+    def _say(self, words: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(words)  # type: ignore[attr-defined]
 
 
-def _completion() -> bytes:
-    call = {"id": "c", "type": "function", "function": {"name": "final_result", "arguments": '{"level": 1}'}}
+def _completion(tool: str, arguments: str) -> bytes:
+    call = {"id": "c", "type": "function", "function": {"name": tool, "arguments": arguments}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     body = json.dumps(
         {
@@ -118,7 +149,9 @@ def _completion() -> bytes:
 
 
 async def _provide(port: int) -> None:
-    _Provider.answer = _completion()
+    _Provider.answer = _completion("final_result", '{"level": 1}')
+    _Provider.call = _completion("look_up", '{"party": "Acme"}')
+    _Provider.delay = float(os.environ.get("BENCH_DELAY", "0"))
     server = await asyncio.get_running_loop().create_server(_Provider, "127.0.0.1", port)
     await server.serve_forever()
 

@@ -17,6 +17,9 @@ from seawall.edge.settings import Settings, check_settings, read_settings
 from seawall.foundation.errors import ConfigError
 from seawall.foundation.units import seconds
 
+# The loop takes one connection a turn from each socket that it listens on, and a turn under load takes milliseconds: with one
+# socket a crowd that connects at once would keep everybody else outside for seconds.
+_ACCEPTS = 16
 # How a worker, which is another process, knows what to run.
 _APP = "SEAWALL_SERVE_APP"
 _SETTINGS = "SEAWALL_SERVE_SETTINGS"
@@ -73,7 +76,9 @@ def serve(name: str, settings: Settings) -> None:
         timeout_graceful_shutdown=int(seconds(settings.drain)),
         backlog=2048,
     )
+    listening = config.bind_socket()
+    sockets = [listening, *(listening.dup() for _ in range(_ACCEPTS - 1))]
     if settings.workers == 1:
-        uvicorn.Server(config).run()
+        uvicorn.Server(config).run(sockets)
         return
-    Multiprocess(config, sockets=[config.bind_socket()]).run()
+    Multiprocess(config, sockets=sockets).run()

@@ -12,7 +12,7 @@ from seawall import Backpressure, Policy, Seawall
 from tests.edge.serve.world import serving
 
 RUNS = "/v1/agents/clerk/runs"
-ONE_PLACE = Backpressure(least=1, start=1, most=1, queue=4, interactive_wait="60s")
+ONE_PLACE = Backpressure(least=1, start=1, most=1, queue=4, tenant_share=1.0, interactive_wait="60s")
 
 
 class Clerk:

@@ -22,6 +22,7 @@ _BUSY = 0.8
 _DEEPEST_CUT = 0.7
 _TIMEOUT_SHARE = 0.1
 _TIMEOUT_CUT = 0.9
+_LATE_CUT = 0.7
 _FALLS = 0.1
 _RISES = 0.02
 _ACCEPTS = 0.3
@@ -69,13 +70,17 @@ _Votes = list[tuple[_Kind, int, float, float]]
 class AdaptiveLimit:
     """A limit on concurrency that follows the latency of what runs under it; `value` is always `least` to `most`.
 
-    Looked at anew at most once a second, when some kind has 16 new latencies:
+    Looked at anew at most once a second, when some kind has 16 new latencies of runs that began since the last look, so that
+    no verdict is on what an earlier limit let in:
 
+    - The event loop itself is late: three tenths less, whether or not there are latencies. Where what is scarce is this
+      process, more runs at once make each of them slower and none of them more.
     - A tenth of the runs timed out: a tenth less.
     - Everything takes more than twice as long as usual, by more than the standard error of the comparison: less, in
       proportion, at most 30 % at a time.
     - But a cut that did not help was at fault: what is slow is slow for another reason. The present becomes usual.
-    - Otherwise, where the limit was in use: more, by its square root.
+    - Otherwise, where the limit was in use: more, by half until something was cut for the first time (TCP's slow start), then by
+      its square root.
 
     What is usual falls faster than it rises, and rises freely while few run: they are not slow because of each other.
     Failures and cancelled runs say nothing of latency. Kinds beyond the first 64 share one baseline.
@@ -102,6 +107,8 @@ class AdaptiveLimit:
     ) -> None:
         """Count a run that took `taken` seconds, while `running` ran, itself included; `now` is monotonic seconds."""
         self._peak = max(self._peak, running)
+        if now - taken < self._since:
+            return
         if outcome == "success":
             known = self._kinds.get(kind) or self._new(kind)
             known.add(taken)
@@ -113,6 +120,13 @@ class AdaptiveLimit:
         self._finished += 1
         if now - self._since >= _WINDOW and (self._ready or self._timeouts >= _VOTES):
             self._judge(now, may_grow=may_grow)
+
+    def late(self, now: float) -> None:
+        """Hear that the event loop is late, as often as it is said; counts at most once a second."""
+        if now - self._since >= _WINDOW:
+            self._tried = None
+            self._cut(_LATE_CUT)
+            self._begin(now)
 
     def snapshot(self) -> LimitSnapshot:
         """Return the present limit and why it is so."""
@@ -136,11 +150,14 @@ class AdaptiveLimit:
         else:
             self._tried = None
             if votes and busy and may_grow:
-                self._set(self._exact + sqrt(self._exact))
+                self._set(self._exact + (sqrt(self._exact) if self._cuts else self._exact / 2))
         if votes:
             self._slowdown = slowdown
         for kind, _, mean, _ in votes:
             self._learn(kind, mean, _FALLS if not busy else _RISES)
+        self._begin(now)
+
+    def _begin(self, now: float) -> None:
         self._since, self._finished, self._timeouts, self._peak, self._ready = now, 0, 0, 0, False
 
     def _slow(self, slowdown: float, votes: _Votes) -> None:

@@ -179,6 +179,8 @@ class AdmissionControl:
             weight = 1 / max(_FEWEST_AVERAGED, self.limit.value)
             service = self._service
             self._service = taken if service is None else service + weight * (taken - service)
+            if self.pressure.late:
+                self.limit.late(now)
             grows = self.pressure.level == 0
             self.limit.add(kind, taken, outcome, running=self._running, now=now, may_grow=grows)
         self._running -= 1
@@ -219,7 +221,8 @@ class AdmissionControl:
         if self._queue.refuses(ticket.tenant, lane):
             return self._refuse("full", starts_in)
         if self._service is not None:
-            if starts_in > self._waits[lane]:
+            if starts_in > self._queue.longest_wait(ticket.tenant, lane, now):
+                self._queue.turned_away(ticket.tenant, lane, now)
                 return self._refuse("full", starts_in)
             if deadline is not None and now + starts_in >= deadline:
                 return self._refuse("deadline", starts_in)
@@ -230,7 +233,7 @@ class AdmissionControl:
         if self._running < self.limit.value:
             return 0.0
         service = self._waits[ticket.lane] if self._service is None else self._service
-        return service * (self._queue.ahead(ticket.tenant, ticket.lane, now) + 1) / self.limit.value
+        return service * (self._queue.ahead(ticket.tenant, ticket.lane) + 1) / self.limit.value
 
     def _until(self, ticket: Ticket, now: float) -> float:
         until = now + self._waits[ticket.lane]

@@ -18,13 +18,13 @@ class Backpressure:
 
     A tenant has at most `tenant_share` of the queue. Each lane waits no longer than its own limit. Where what waits has
     been older than `target` for a whole `interval`, the newest goes first (the two are the interactive lane's; other lanes
-    have theirs in proportion to their waits). `max_lag` is how late the event loop may be,
-    `max_memory` what the process may hold (a size such as "2GiB"; None: not looked at). The defaults suit one process
+    have theirs in proportion to their waits). Fewer run at once while the event loop is later than `target_lag`, one time in two;
+    from `max_lag` on, one time in a hundred, lanes are shed. `max_memory` is what the process may hold (a size such as "2GiB"; None: not looked at). The defaults suit one process
     with agents that compute for 2 to 10 ms and wait 0.1 to 60 s for a model.
     """
 
     least: int = 16
-    start: int = 64
+    start: int = 32
     most: int = 512
     queue: int = 256
     tenant_share: float = 0.5
@@ -33,6 +33,7 @@ class Backpressure:
     background_wait: Period = "60s"
     target: Period = "500ms"
     interval: Period = "1s"
+    target_lag: Period = "3ms"
     max_lag: Period = "200ms"
     max_memory: str | int | None = None
 
@@ -41,7 +42,7 @@ class Backpressure:
         if not 1 <= self.least <= self.start <= self.most:
             raise ConfigError(
                 f"Backpressure(least={self.least}, start={self.start}, most={self.most}): expected "
-                "1 <= least <= start <= most, such as 16, 64 and 512"
+                "1 <= least <= start <= most, such as 16, 32 and 512"
             )
         if self.queue < 0:
             raise ConfigError(
@@ -51,7 +52,7 @@ class Backpressure:
             raise ConfigError(
                 f"Backpressure(tenant_share={self.tenant_share}): expected more than 0 and at most 1, such as 0.5"
             )
-        for period in (*self._waits(), self.interval, self.max_lag):
+        for period in (*self._waits(), self.interval, self.target_lag, self.max_lag):
             seconds(period)
         if seconds(self.target) >= seconds(self.interactive_wait):
             raise ConfigError(

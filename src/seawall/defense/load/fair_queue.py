@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 QUANTUM = 1.0
 COST_RANGE = (0.0625, 16.0)
-WEIGHTS: dict[Lane, float] = {"interactive": 16.0, "batch": 4.0, "background": 1.0}
+WEIGHTS: dict[Lane, float] = {"interactive": 64.0, "batch": 4.0, "background": 1.0}
 _RANK: dict[Lane, int] = {lane: rank for rank, lane in enumerate(LANES)}
 
 
@@ -38,10 +38,10 @@ class Waiting(Generic[Item]):
 
 class _Flow(Generic[Item]):
     """What one tenant has waiting in one lane, by arrival; `calm` is when its oldest was last younger than the target, or
-    will be.
+    will be; until `congested` nobody waits longer than half the target.
     """
 
-    __slots__ = ("balance", "calm", "lane", "tenant", "waiting")
+    __slots__ = ("balance", "calm", "congested", "lane", "tenant", "waiting")
 
     def __init__(self, tenant: str, lane: "_Lane[Item]") -> None:
         self.tenant = tenant
@@ -49,25 +49,46 @@ class _Flow(Generic[Item]):
         self.waiting: OrderedDict[Waiting[Item], None] = OrderedDict()
         self.balance = 0.0
         self.calm = 0.0
+        self.congested = 0.0
 
     def newest_first(self, now: float) -> bool:
         """Return whether what waits has been too old for too long; something must be waiting."""
         oldest = next(iter(self.waiting)).since
         if now - oldest < self.lane.target:
             self.calm = oldest + self.lane.target
-        return now - self.calm >= self.lane.interval
+        if now - self.calm < self.lane.interval:
+            return False
+        self.congested = now + self.lane.interval
+        return True
 
 
 class _Lane(Generic[Item]):
     """The flows of one lane, in the order of their turns, and sorted by how many each has waiting."""
 
-    __slots__ = ("_by_count", "balance", "flows", "interval", "size", "target", "top", "turns", "weight")
+    __slots__ = (
+        "_by_count",
+        "balance",
+        "flows",
+        "interval",
+        "most",
+        "most_of_one",
+        "size",
+        "target",
+        "top",
+        "turns",
+        "wait",
+        "weight",
+    )
 
     def __init__(self, name: Lane, config: Backpressure) -> None:
-        patience = config.max_wait(name) / config.max_wait("interactive")
+        self.wait = config.max_wait(name)
+        patience = self.wait / config.max_wait("interactive")
         self.target = patience * seconds(config.target)
         self.interval = patience * seconds(config.interval)
         self.weight = WEIGHTS[name]
+        rank = _RANK[name]
+        self.most = config.queue >> rank
+        self.most_of_one = max(1, config.tenant_queue >> rank)
         self.balance = 0.0
         self.size = 0
         self.top = 0
@@ -82,6 +103,11 @@ class _Lane(Generic[Item]):
             flow = self.flows[tenant] = _Flow(tenant, self)
             self.turns.append(flow)
         return flow
+
+    def waiting_of(self, tenant: str) -> int:
+        """Return how many of a tenant wait here."""
+        flow = self.flows.get(tenant)
+        return 0 if flow is None else len(flow.waiting)
 
     def greediest(self) -> _Flow[Item]:
         """Return a flow with the most waiting; there must be one."""
@@ -132,9 +158,11 @@ class _Lane(Generic[Item]):
 class FairQueue(Generic[Item]):
     """At most `queue` wait, `tenant_queue` of one tenant; each operation takes constant time, spread over the work served.
 
-    Lanes take turns by weight (16, 4 and 1) and within a lane tenants take equal turns, both counted in cost, so that
+    A lane may fill half of what the one above it may, so that what is urgent finds room before anything has to go for it.
+    Lanes take turns by weight (64, 4 and 1) and within a lane tenants take equal turns, both counted in cost, so that
     nobody starves. A tenant's own come by arrival; its newest first while its oldest has stood longer than `target` for a
-    whole `interval`, because the old ones are lost either way. Costs are held between 1/16 and 16; 1 is an ordinary run.
+    whole `interval`, because the old ones are lost either way. From then on no more are let in than start within half the
+    target, until nobody was turned away for an interval: a queue that never empties serves nobody sooner. Costs are held between 1/16 and 16; 1 is an ordinary run.
     """
 
     def __init__(self, config: Backpressure) -> None:
@@ -151,14 +179,29 @@ class FairQueue(Generic[Item]):
 
     def refuses(self, tenant: str, lane: Lane) -> bool:
         """Return whether a newcomer finds no room, not even that of one who has less right to it."""
-        return self._crowded(tenant) and self._worse(tenant, _RANK[lane]) is None
+        rank = _RANK[lane]
+        return self._crowded(tenant, rank) and self._worse(tenant, rank) is None
 
-    def ahead(self, tenant: str, lane: Lane, now: float) -> int:
-        """Estimate how many start before a newcomer would."""
+    def longest_wait(self, tenant: str, lane: Lane, now: float) -> float:
+        """Return for how many seconds a newcomer may have to wait."""
         place = self._lanes[_RANK[lane]]
         flow = place.flows.get(tenant)
-        own = 0 if flow is None or not flow.waiting or flow.newest_first(now) else len(flow.waiting)
-        others = len(place.flows) - (flow is not None)
+        if flow is None or not flow.waiting:
+            return place.wait
+        return place.target / 2 if flow.newest_first(now) or now < flow.congested else place.wait
+
+    def turned_away(self, tenant: str, lane: Lane, now: float) -> None:
+        """Hear that a newcomer would have had to wait too long: what is congested stays so for an interval more."""
+        place = self._lanes[_RANK[lane]]
+        flow = place.flows.get(tenant)
+        if flow is not None and now < flow.congested:
+            flow.congested = now + place.interval
+
+    def ahead(self, tenant: str, lane: Lane) -> int:
+        """Estimate how many start before a newcomer would."""
+        place = self._lanes[_RANK[lane]]
+        own = place.waiting_of(tenant)
+        others = len(place.flows) - (tenant in place.flows)
         in_lane = min(place.size, own + others * (own + 1))
         weights = sum(other.weight for other in self._lanes if other.size or other is place)
         return min(self.size, int(in_lane * weights / place.weight))
@@ -167,7 +210,7 @@ class FairQueue(Generic[Item]):
         """Let one wait; return who must go for it. It must not be one that `refuses`."""
         tenant, rank = newcomer.tenant, _RANK[newcomer.lane]
         evicted: Waiting[Item] | None = None
-        if self._crowded(tenant):
+        if self._crowded(tenant, rank):
             worse = self._worse(tenant, rank)
             if worse is None:
                 raise ValueError("put: no room; ask `refuses` before")
@@ -233,20 +276,26 @@ class FairQueue(Generic[Item]):
             following = self._lanes[self._turn]
             following.balance += following.weight
 
-    def _crowded(self, tenant: str) -> bool:
-        return self.size >= self._total or self._tenants.get(tenant, 0) >= self._per_tenant
+    def _crowded(self, tenant: str, rank: int) -> bool:
+        lane = self._lanes[rank]
+        return (
+            self.size >= self._total
+            or lane.size >= lane.most
+            or self._tenants.get(tenant, 0) >= self._per_tenant
+            or lane.waiting_of(tenant) >= lane.most_of_one
+        )
 
     def _worse(self, tenant: str, rank: int) -> _Flow[Item] | None:
         """Return the flow whose newest has less right to wait than a newcomer."""
-        if self._tenants.get(tenant, 0) >= self._per_tenant:
-            below = (lane.flows.get(tenant) for lane in reversed(self._lanes[rank + 1 :]))
-            return next((flow for flow in below if flow is not None and flow.waiting), None)
-        for other in range(len(self._lanes) - 1, rank, -1):
-            if self._lanes[other].size:
-                return self._lanes[other].greediest()
         lane = self._lanes[rank]
-        own = lane.flows.get(tenant)
+        if lane.waiting_of(tenant) >= lane.most_of_one:
+            return None
+        if self._tenants.get(tenant, 0) >= self._per_tenant:
+            below = (lower.flows.get(tenant) for lower in reversed(self._lanes[rank + 1 :]))
+            return next((flow for flow in below if flow is not None and flow.waiting), None)
+        if lane.size < lane.most:
+            for lower in reversed(self._lanes[rank + 1 :]):
+                if lower.size:
+                    return lower.greediest()
         # Only where the exchange leaves the two of them more equal than before.
-        if lane.top > (0 if own is None else len(own.waiting)) + 1:
-            return lane.greediest()
-        return None
+        return lane.greediest() if lane.top > lane.waiting_of(tenant) + 1 else None

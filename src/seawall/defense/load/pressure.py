@@ -35,13 +35,16 @@ class Pressure:
     """`level` 0: well; 1: `max_lag` reached, or nine tenths of `max_memory`; 2: twice `max_lag`, or all of it.
 
     The lag is the 99th percentile of two seconds, and with so few readings at least the second largest: a lone pause is
-    no pressure, two in two seconds are. So the level falls at most two seconds after the cause has gone.
+    no pressure, two in two seconds are. So the level falls at most two seconds after the cause has gone. `late`: half
+    the readings are beyond `target_lag`, which a loop that has time to rest is not, whatever it does at a time.
     """
 
     def __init__(self, config: Backpressure, memory: Callable[[], int] = resident) -> None:
         self.level = 0
         self.lag = 0.0
+        self.late = False
         self.held = 0
+        self._target_lag = seconds(config.target_lag)
         self._max_lag = seconds(config.max_lag)
         self._ceiling = None if config.max_memory is None else size(config.max_memory)
         self._memory = memory
@@ -58,6 +61,7 @@ class Pressure:
             recent.popleft()
         by_size = sorted(late for _, late in recent)
         self.lag = by_size[int(0.99 * (len(by_size) - 1))]
+        self.late = by_size[len(by_size) // 2] > self._target_lag
         if self._ceiling is not None and self._beats % _MEMORY_EVERY == 0:
             self.held = self._memory()
         self._beats += 1
