@@ -147,7 +147,7 @@ def _spike(
 def _stream(
     tokens: list[str], rate: float | None, connections: int, seconds: float, **more: Any
 ) -> dict[str, Any]:
-    stream = {"path": _PATH, "body": QUESTION, "headers": {}, "tokens": tokens, "rate": rate}
+    stream: dict[str, Any] = {"path": _PATH, "body": QUESTION, "headers": {}, "tokens": tokens, "rate": rate}
     return {**stream, "connections": connections, "seconds": seconds, **more}
 
 

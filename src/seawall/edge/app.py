@@ -63,6 +63,7 @@ class Seawall:
         self.agents: dict[str, Added] = {}
         self.offers: dict[str, Callable[[Site], AbstractAsyncContextManager[Served]]] = {}
         self.routes: list[Callable[[Site], APIRouter]] = []
+        self.uploads: set[str] = set()
 
     def add(
         self,
@@ -85,9 +86,13 @@ class Seawall:
         self._check(name)
         self.offers[name] = make
 
-    def include(self, routes: "Callable[[Site], APIRouter]") -> None:
-        """Add routes of your own, behind the same authentication, limits and admission."""
+    def include(self, routes: "Callable[[Site], APIRouter]", *, uploads: Sequence[str] = ()) -> None:
+        """Add routes of your own, behind the same authentication, limits and admission.
+
+        `uploads` are the paths of those that take whole files: bodies there may have `max_upload` bytes.
+        """
         self.routes.append(routes)
+        self.uploads.update(uploads)
 
     def _check(self, name: str) -> None:
         if not _NAME.fullmatch(name):

@@ -14,13 +14,12 @@ _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 _MOST_MISTAKES = 16
 
 
-async def read_json(request: Request, shape: type[T]) -> tuple[bytes, T]:
+async def read_json(request: Request, shape: type[T]) -> T:
     """Read a body, and as `shape`; Unreadable with the JSON pointers of what does not fit."""
     kind = request.headers.get("content-type", "application/json")
     if not _JSON.fullmatch(kind):
         raise Unreadable("unsupported-media-type", "expected Content-Type: application/json")
-    body = await request.body()
-    return body, parsed(body, shape)
+    return parsed(await request.body(), shape)
 
 
 def parsed(body: bytes, shape: type[T]) -> T:

@@ -6,9 +6,11 @@ from seawall.defense.limits import Caller
 from seawall.defense.load import Pass
 from seawall.edge.http.request_id import Trace
 
-# What a key may allow: to ask any agent (`run`, or `run:NAME` for one), to read what others of the tenant had done.
+# What a key may allow: to ask any agent (`run`, or `run:NAME` for one), to read what others of the tenant had done, to read
+# the numbers of the service.
 RUN = "run"
 READ = "read"
+METRICS = "metrics"
 
 
 @dataclass(slots=True)

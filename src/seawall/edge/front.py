@@ -40,7 +40,7 @@ class DoorKeeper:
             return None
         if isinstance(caller, AuthRefused):
             head = read_head(method.decode("latin-1"), name, headers, ip)
-            return _answer(head, problem_of_login(caller), SECURITY)
+            return self._answer(head, problem_of_login(caller), SECURITY)
         scope[CALLER] = caller
         if method != b"POST" or not self._site.admission.crowded:
             return None
@@ -55,8 +55,13 @@ class DoorKeeper:
         return (
             None
             if shed is None
-            else _answer(head, problem_of_shed(shed), [*SECURITY, *self._site.limits.headers])
+            else self._answer(head, problem_of_shed(shed), [*SECURITY, *self._site.limits.headers])
         )
+
+    def _answer(self, head: Head, told: dict[str, Any], headers: Headers) -> bytes:
+        self._site.metrics.answered(told["status"])
+        own = (b"x-request-id", request_id(head.own.get(b"x-request-id")).encode())
+        return wire(*rendered_for(head.path, told, [own, *headers]))
 
 
 def problem_of_login(refused: AuthRefused) -> dict[str, Any]:
@@ -64,8 +69,3 @@ def problem_of_login(refused: AuthRefused) -> dict[str, Any]:
     if refused.again:
         return problem("unavailable", refused.detail, retry_after=5.0)
     return problem("unauthenticated", refused.detail)
-
-
-def _answer(head: Head, told: dict[str, Any], headers: Headers) -> bytes:
-    own = (b"x-request-id", request_id(head.own.get(b"x-request-id")).encode())
-    return wire(*rendered_for(head.path, told, [own, *headers]))

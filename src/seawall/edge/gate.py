@@ -77,7 +77,7 @@ class Gate:
         try:
             entry = await self._admitted(asking, scope.get(CALLER))
         except (Rejected, BadHeader, _Refused) as refusal:
-            await _answer(send, *rendered_for(head.path, _told(refusal), self._headers(asking)))
+            await _answer(sending, *rendered_for(head.path, _told(refusal)))
             return
         scope["seawall"] = entry
         try:
@@ -136,6 +136,7 @@ class Gate:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 asking.status = message["status"]
+                self._site.metrics.answered(message["status"])
                 message["headers"] = [*message["headers"], *self._headers(asking)]
             await send(message)
 

@@ -42,9 +42,9 @@ _KEPT = frozenset(
 
 
 async def once(
-    site: Site, entry: Entry, request: Request, body: bytes, work: Callable[[str], Awaitable[Response]]
+    site: Site, entry: Entry, request: Request, asked: bytes, work: Callable[[str], Awaitable[Response]]
 ) -> Response:
-    """Return what `work`, given the run's id, answers; or what it answered to the same key and body before.
+    """Return what `work`, given the run's id, answers; or what it answered to the same key before, if the same was `asked`.
 
     Refusals are not remembered: the same key may be tried again. Whatever else the work came to is, failures included,
     since it may have done something.
@@ -59,7 +59,9 @@ async def once(
     caller = entry.caller
     route = f"{request.method} {request.url.path}"
     name = site.key_names.name(caller.tenant, caller.subject, route, key)
-    fingerprint = site.key_names.fingerprint(caller.tenant, body, request.headers.get("content-type", ""))
+    fingerprint = site.key_names.fingerprint(
+        caller.tenant, asked, request.headers.get("content-type", "").partition(";")[0]
+    )
     match await site.idempotency.claim(name, fingerprint, new_id("run")):
         case Replay() as known:
             headers = {**dict(known.headers), "idempotent-replayed": "true"}

@@ -6,8 +6,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from seawall.edge.documented import Problem
 from seawall.edge.requests import Agents, Run, RunRequest
+from seawall.edge.route_docs import Problem
 
 _SHAPES = (Agents, Problem, Run, RunRequest)
 _OPEN = ("/healthz", "/readyz", "/problems")

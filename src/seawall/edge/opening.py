@@ -12,9 +12,10 @@ from seawall.edge.auth.authenticate import Authenticator
 from seawall.edge.auth.issuer_keys import IssuerKeys
 from seawall.edge.auth.jwt import TokenRules, Tokens
 from seawall.edge.auth.key_store import open_key_store
+from seawall.edge.metrics import Metrics
 from seawall.edge.served import Served, ServedAgent
-from seawall.edge.service_limits import ServiceLimits, limits_of
-from seawall.edge.settings import Settings, check_settings
+from seawall.edge.service_limits import ServiceLimits
+from seawall.edge.settings import Settings, check_settings, limits_of
 from seawall.edge.site import Site
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.compliance.keyring import Keyring
@@ -22,6 +23,7 @@ from seawall.foundation.economics.ledger import Ledger
 from seawall.foundation.events import EventBus
 from seawall.orchestration.idempotency import KeyNames
 from seawall.orchestration.idempotency_store import SqlIdempotencyStore
+from seawall.orchestration.run_rows import RunLimits
 from seawall.orchestration.run_store import open_run_store
 
 
@@ -34,6 +36,8 @@ async def open_site(
     events = EventBus()
     ledger = Ledger(settings.state / "ledger.db", events=events, clock=clock)
     events.subscribe(ledger)
+    metrics = Metrics()
+    events.subscribe(metrics)
     async with AsyncExitStack() as stack:
         stack.callback(ledger.close)
         stores = await _stores(app, settings, keyring, events, stack)
@@ -42,7 +46,9 @@ async def open_site(
         )
         keys = stack.enter_context(open_key_store(settings.state, keyring, events=events, clock=clock))
         tokens = await _tokens(settings, events, clock, stack)
-        runs = await stack.enter_async_context(open_run_store(settings.state, keyring, clock=clock))
+        runs = await stack.enter_async_context(
+            open_run_store(settings.state, keyring, limits=_run_limits(app, settings), clock=clock)
+        )
         served: dict[str, Served] = {
             name: _hardened(added, shown, keyring, events) for name, added in app.agents.items()
         }
@@ -57,7 +63,8 @@ async def open_site(
             ledger=ledger,
             stores=shown,
             admission=admission,
-            limits=ServiceLimits(limits_of(app, settings)),
+            metrics=metrics,
+            limits=ServiceLimits(limits_of(settings, app.limits)),
             served=served,
             authenticator=Authenticator(keys, keyring, tokens=tokens, events=events),
             runs=runs,
@@ -67,6 +74,11 @@ async def open_site(
         for name, make in app.offers.items():
             served[name] = await stack.enter_async_context(make(site))
         yield site
+
+
+def _run_limits(app: Seawall, settings: Settings) -> RunLimits | None:
+    """Let a run that is done later hold a whole file, as text, where files are taken."""
+    return RunLimits(content=2 * settings.max_upload) if app.uploads else None
 
 
 async def _stores(

@@ -11,6 +11,8 @@ from seawall.edge.local import open_keyring
 from seawall.edge.settings import Settings, check_settings, read_settings
 from seawall.foundation.errors import ConfigError
 
+# It needs no key of any provider, so that the first request works.
+_BUILT_IN = "seawall_contracts.service:app"
 _CONFIG = typer.Option(help="Settings; default: seawall.toml, if it is there.")
 _WORKERS = typer.Option(help="Processes; more than one share their counts through Redis.")
 _STATE = typer.Option(help="Folder for keys, runs and the ledger.")
@@ -18,7 +20,9 @@ _DEV = typer.Option("--dev", help="For trying it on this machine: prints a key t
 
 
 def serve(
-    app: Annotated[str, typer.Argument(help="Where the Seawall is: module:attribute.")],
+    app: Annotated[
+        str, typer.Argument(help="Where the Seawall is: module:attribute. Default: a reviewer of contracts.")
+    ] = _BUILT_IN,
     *,
     config: Annotated[Path | None, _CONFIG] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
@@ -43,7 +47,10 @@ def serve(
             "there is no API key yet, so nobody could call it; make one with: "
             "seawall keys create --tenant acme --subject me --scope run, or try it with --dev"
         )
-    typer.echo(f"{app} on http://{settings.host}:{settings.port}, {settings.workers} worker(s)", err=True)
+    url = f"http://{settings.host}:{settings.port}"
+    typer.echo(f"{app} on {url}, {settings.workers} worker(s)", err=True)
+    if app == _BUILT_IN:
+        typer.echo(f'try: curl -H "Authorization: Bearer $KEY" -F file=@nda.pdf {url}/v1/contracts', err=True)
     run(app, settings)
 
 

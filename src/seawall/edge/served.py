@@ -11,7 +11,7 @@ from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage
 from pydantic_core import to_jsonable_python
 
-from seawall.defense import Hardened, HardenedStream
+from seawall.defense import Hardened, HardenedStream, Health
 from seawall.foundation.principal import Principal
 from seawall.foundation.transaction import Transaction
 
@@ -33,6 +33,10 @@ class Served(Protocol):
 
     async def run(self, given: str, principal: Principal) -> Answer:
         """Do it for somebody; raises what a hardened agent's `run` raises."""
+        ...
+
+    def health(self) -> Health:
+        """Say what works less than it should."""
         ...
 
 
@@ -73,6 +77,10 @@ class ServedAgent:
         """Run it, and give its answer as it comes."""
         deps = self._deps_for(principal)
         return self.hardened.run_stream(given, deps=deps, principal=principal, history=history, resume=resume)
+
+    def health(self) -> Health:
+        """Say what works less than it should."""
+        return self.hardened.health()
 
     def _deps_for(self, principal: Principal) -> Any:
         return None if self._deps is None else self._deps(principal)

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from uvicorn.supervisors import Multiprocess
 
 from seawall.edge.app import Seawall
 from seawall.edge.local import open_keyring
+from seawall.edge.metrics import SHARED
 from seawall.edge.service import Application
 from seawall.edge.settings import Settings, check_settings, read_settings
 from seawall.foundation.errors import ConfigError
@@ -50,6 +52,13 @@ def make_application() -> Application:
     return Application(load_app(os.environ[_APP]), settings, open_keyring(), owns_process=True)
 
 
+def _share_metrics(folder: Path) -> None:
+    """Have the workers that are started from now on add their numbers up."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    os.environ[SHARED] = str(folder)
+
+
 def serve(name: str, settings: Settings) -> None:
     """Run the service until it is told to end."""
     load_app(name)
@@ -81,4 +90,5 @@ def serve(name: str, settings: Settings) -> None:
     if settings.workers == 1:
         uvicorn.Server(config).run(sockets)
         return
+    _share_metrics(settings.state / "metrics")
     Multiprocess(config, sockets=sockets).run()

@@ -17,6 +17,8 @@ from seawall.edge.front import DoorKeeper
 from seawall.edge.gate import Gate
 from seawall.edge.http.intake import Intake
 from seawall.edge.http.problems import problem, rendered
+from seawall.edge.metrics import forget_this_process
+from seawall.edge.minding import minded
 from seawall.edge.openapi import document
 from seawall.edge.opening import open_site
 from seawall.edge.presence import CallerLeft
@@ -24,6 +26,7 @@ from seawall.edge.refusals import REFUSALS, problem_of
 from seawall.edge.routes.agents import agent_routes
 from seawall.edge.routes.chat import chat_routes
 from seawall.edge.routes.health import OPEN, health_routes
+from seawall.edge.routes.metrics import metric_routes
 from seawall.edge.routes.runs import run_routes
 from seawall.edge.settings import Settings
 from seawall.edge.site import Site
@@ -73,6 +76,8 @@ class Application:
                 site = await stack.enter_async_context(open_site(self._app, self._settings, self._keyring))
                 self._gate = self._assembled(site)
                 await stack.enter_async_context(Background(site))
+                await stack.enter_async_context(minded(self._app, site))
+                stack.callback(forget_this_process)
             except BaseException as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 raise
@@ -100,11 +105,16 @@ class Application:
         web.include_router(agent_routes(site))
         web.include_router(run_routes(site))
         web.include_router(chat_routes(site))
+        web.include_router(metric_routes(site))
         for routes in self._app.routes:
             web.include_router(routes(site))
         document(web)
         bounded = Intake(
-            web, max_body=self._settings.max_body, body_seconds=_BODY_SECONDS, render=rendered_for
+            web,
+            max_body=self._settings.max_body,
+            body_seconds=_BODY_SECONDS,
+            larger=dict.fromkeys(self._app.uploads, self._settings.max_upload),
+            render=rendered_for,
         )
         self.front = DoorKeeper(site, OPEN)
         return Gate(bounded, site, OPEN)

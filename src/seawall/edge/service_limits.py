@@ -3,15 +3,8 @@
 from collections.abc import Sequence
 
 from seawall.defense import RateLimit, SlidingWindow
-from seawall.edge.app import Seawall
 from seawall.edge.http.problems import Headers
 from seawall.edge.http.rate_headers import policy_header
-from seawall.edge.settings import Settings
-
-
-def limits_of(app: Seawall, settings: Settings) -> Sequence[RateLimit | SlidingWindow]:
-    """Return the limits of the settings, or else those of the application."""
-    return app.limits if settings.limits is None else [limit.rate_limit() for limit in settings.limits]
 
 
 class ServiceLimits:

@@ -2,13 +2,14 @@
 
 import os
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from seawall.defense.limits import RateLimit
+from seawall.defense.limits import RateLimit, SlidingWindow
 from seawall.defense.load import Backpressure
 from seawall.foundation.errors import ConfigError
 
@@ -48,13 +49,15 @@ class Settings(BaseSettings):
 
     Read from `seawall.toml`; `SEAWALL_PORT=9000` or `SEAWALL_JWT__ISSUER=…` in the environment come first. Seconds and
     durations are text such as "30s". `state` is a folder for keys, runs and the ledger; `redis_url` is what several
-    workers or machines share their counts through. `limits` and `backpressure` come before those of the application.
+    workers or machines share their counts through. `limits` and `backpressure` come before those of the application; changed limits
+    in `source`, the file which they were read from, hold within seconds.
     """
 
     model_config = SettingsConfigDict(
         env_prefix="SEAWALL_", env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
+    source: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     workers: int = Field(default=1, ge=1, le=64)
@@ -89,7 +92,9 @@ def read_settings(file: Path | None = None, **overrides: Any) -> Settings:
 
     ConfigError, naming the setting and never its value, for what cannot hold.
     """
-    given = _read_file(file)
+    path, given = _read_file(file)
+    if path is not None:
+        given["source"] = path
     told = {name: value for name, value in overrides.items() if value is not None}
     try:
         read = Settings(**given)
@@ -97,6 +102,13 @@ def read_settings(file: Path | None = None, **overrides: Any) -> Settings:
         return Settings.model_validate({**read.model_dump(), **told}) if told else read
     except ValidationError as error:
         raise ConfigError(f"settings: {_mistakes(error)}") from None
+
+
+def limits_of(
+    settings: Settings, otherwise: Sequence[RateLimit | SlidingWindow]
+) -> Sequence[RateLimit | SlidingWindow]:
+    """Return the limits of the settings, or what holds where they have none."""
+    return otherwise if settings.limits is None else [limit.rate_limit() for limit in settings.limits]
 
 
 def check_settings(settings: Settings) -> None:
@@ -108,12 +120,12 @@ def check_settings(settings: Settings) -> None:
         )
 
 
-def _read_file(file: Path | None) -> dict[str, Any]:
+def _read_file(file: Path | None) -> tuple[Path | None, dict[str, Any]]:
     path = file or Path(os.environ.get("SEAWALL_CONFIG", _FILE))
     if file is None and not path.exists():
-        return {}
+        return None, {}
     try:
-        return tomllib.loads(path.read_text())
+        return path.resolve() if path.is_file() else None, tomllib.loads(path.read_text())
     except OSError as error:
         raise ConfigError(
             f"cannot read {path}: {error.strerror}; give --config a file that is there"

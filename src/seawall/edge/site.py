@@ -8,6 +8,7 @@ from seawall.defense import Stores
 from seawall.defense.load import AdmissionControl
 from seawall.edge.auth.authenticate import Authenticator
 from seawall.edge.live_stream import LiveStream
+from seawall.edge.metrics import Metrics
 from seawall.edge.served import Served
 from seawall.edge.service_limits import ServiceLimits
 from seawall.edge.settings import Settings
@@ -31,6 +32,7 @@ class Site:
     ledger: Ledger
     stores: Stores
     admission: AdmissionControl
+    metrics: Metrics
     limits: ServiceLimits
     served: Mapping[str, Served]
     authenticator: Authenticator

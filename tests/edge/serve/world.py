@@ -49,9 +49,11 @@ class World:
 
 
 @asynccontextmanager
-async def serving(app: Seawall, folder: Path, **settings: Any) -> AsyncGenerator[World]:
+async def serving(
+    app: Seawall, folder: Path, *, file: Path = Path("/dev/null"), **settings: Any
+) -> AsyncGenerator[World]:
     """Serve an app until the block is left."""
-    told: Settings = read_settings(Path("/dev/null"), state=folder, **settings)
+    told: Settings = read_settings(file, state=folder, **settings)
     service = Application(app, told, KEYRING)
     listening = socket.create_server(("127.0.0.1", 0))
     port: int = listening.getsockname()[1]

@@ -18,7 +18,7 @@ def lane_of(value: bytes | None) -> Lane:
         return "interactive"
     # Of several, the last holds.
     said = [_URGENCY.fullmatch(member) for member in value.decode("latin-1").split(",")]
-    urgency = next((int(one.group(1)) for one in reversed(said) if one), 0)
+    urgency = next((int(one.group(1) or 0) for one in reversed(said) if one), 0)
     if urgency < _BATCH:
         return "interactive"
     return "batch" if urgency < _BACKGROUND else "background"

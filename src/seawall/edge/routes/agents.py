@@ -1,30 +1,23 @@
 """`/v1/agents`: who may be asked, and asking."""
 
-import json
-import time
-from typing import Any
-
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from seawall.edge.bodies import read_json
-from seawall.edge.documented import documented
 from seawall.edge.entry import Entry
-from seawall.edge.headers import degradation_headers
 from seawall.edge.live_stream import LiveStream
-from seawall.edge.once import once
-from seawall.edge.presence import while_present
+from seawall.edge.new_run import create_run
 from seawall.edge.refusals import Unreadable
-from seawall.edge.requests import AgentCard, Agents, Run, RunRequest, finished
-from seawall.edge.served import Answer, Served, ServedAgent
+from seawall.edge.requests import AgentCard, Agents, Run, RunRequest
+from seawall.edge.route_docs import documented
+from seawall.edge.served import Served, ServedAgent
 from seawall.edge.shedding import outcome_of
 from seawall.edge.site import Site
 from seawall.edge.sse import EventStream
-from seawall.edge.work import answered, streamed
+from seawall.edge.work import streamed
 from seawall.foundation.ids import new_id
 from seawall.foundation.units import seconds
-from seawall.orchestration.runs import NewRun, RunExists
 
 
 def agent_routes(site: Site) -> APIRouter:
@@ -43,23 +36,15 @@ def agent_routes(site: Site) -> APIRouter:
         return JSONResponse(Agents(agents=cards).model_dump(mode="json"))
 
     @router.post("/{agent}/runs", **documented(Run, body=RunRequest, later=True, streams=True))
-    async def create_run(request: Request) -> Response:
+    async def ask_agent(request: Request) -> Response:
         """Have an agent do something: the answer at once, as it is written, or later."""
         entry: Entry = request.scope["seawall"]
         served = served_to(site, entry, request.path_params["agent"])
-        body, asked = await read_json(request, RunRequest)
+        asked = await read_json(request, RunRequest)
         if asked.stream:
             return _streamed(site, served, asked, entry)
-
-        async def work(run_id: str) -> Response:
-            assert asked.input is not None
-            if asked.later:
-                return await _later(site, served, asked.input, entry, run_id)
-            created = time.time()
-            answer = await while_present(request.receive, answered(site, served, asked.input, entry))
-            return _answer(finished(run_id, served.name, created, answer), answer)
-
-        return await once(site, entry, request, body, work)
+        assert asked.input is not None
+        return await create_run(site, request, served, asked.input, later=asked.later)
 
     return router
 
@@ -90,27 +75,3 @@ def _streamed(site: Site, served: Served, asked: RunRequest, entry: Entry) -> Re
         task.add_done_callback(lambda _: place.leave("ignored"))
     frames = live.frames(0, beat=seconds(site.settings.heartbeat))
     return EventStream(frames, {"seawall-run": live.run_id})
-
-
-async def _later(site: Site, served: Served, given: str, entry: Entry, run_id: str) -> Response:
-    caller = entry.caller
-    new = NewRun(caller, served.name, {"input": given}, lane="batch", keep=site.settings.retention, id=run_id)
-    try:
-        run = await site.runs.create(new)
-    except RunExists:
-        # An earlier request under the same key stored it and died before it could say so.
-        found = await site.runs.get(caller.tenant, run_id)
-        assert found is not None
-        run = found.run
-    site.wake.set()
-    told = Run(id=run.id, agent=run.agent, status=run.state, created_at=run.created_at)
-    return JSONResponse(told.model_dump(mode="json"), 202, {"location": f"/v1/runs/{run.id}"})
-
-
-def _answer(run: dict[str, Any], answer: Answer) -> Response:
-    headers = degradation_headers(answer.transaction)
-    cost = answer.transaction.cost_usd
-    headers["Seawall-Cost"] = "unknown" if cost is None else f"{cost:f}"
-    headers["Seawall-Transaction"] = answer.transaction.id
-    body = json.dumps(run, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-    return Response(body, 200, headers, "application/json")

@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse, Response
 
 from seawall.edge.http.problems import CATALOGUE, type_of
 from seawall.edge.refusals import Unreadable
-from seawall.edge.served import ServedAgent
 from seawall.edge.site import Site
 
 OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/problems"})
@@ -28,14 +27,9 @@ def health_routes(site: Site, draining: Callable[[], bool]) -> APIRouter:
     @router.get("/readyz")
     async def ready() -> Response:
         """Say whether requests should come here, and what works less than it should: never a reason to send none."""
-        shown: dict[str, Any] = {
-            name: one.hardened.health().as_json()
-            for name, one in site.served.items()
-            if isinstance(one, ServedAgent)
-        }
-        degraded = any(
-            one.hardened.health().degraded for one in site.served.values() if isinstance(one, ServedAgent)
-        )
+        found = {name: served.health() for name, served in site.served.items()}
+        shown = {name: health.as_json() for name, health in found.items()}
+        degraded = any(health.degraded for health in found.values())
         status = "draining" if draining() else "degraded" if degraded else "ready"
         load = asdict(site.admission.stats())
         return JSONResponse({"status": status, "agents": shown, "load": load}, 503 if draining() else 200)

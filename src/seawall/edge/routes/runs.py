@@ -6,10 +6,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from seawall.edge.documented import documented
 from seawall.edge.entry import READ, Entry
 from seawall.edge.refusals import Unreadable
 from seawall.edge.requests import Run
+from seawall.edge.route_docs import documented
 from seawall.edge.site import Site
 from seawall.edge.sse import EventStream
 from seawall.foundation.units import seconds

@@ -9,6 +9,10 @@ from seawall.edge.http.problems import CATALOGUE
 # What any route may come to, before it is even asked.
 _EVERYWHERE = (400, 401, 403, 404, 405, 408, 413, 414, 415, 422, 429, 431, 500, 502, 503, 504)
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
+_UPLOAD: dict[str, Any] = {
+    "multipart/form-data": {"schema": {"type": "object", "required": ["file"], "properties": {"file": _FILE}}}
+}
 
 
 class Problem(BaseModel):
@@ -30,6 +34,7 @@ def documented(
     body: type[BaseModel] | None = None,
     later: bool = False,
     streams: bool = False,
+    upload: bool = False,
 ) -> dict[str, Any]:
     """Return what FastAPI is told of a route whose bodies it does not read itself."""
     content: dict[str, Any] = {}
@@ -50,13 +55,14 @@ def documented(
             "description": "It will be done",
             "content": {"application/json": {"schema": _ref(answer)}},
         }
-    if body is not None:
+    if body is not None or upload:
         responses[409] = {"description": CATALOGUE["in-flight"].title, "content": _PROBLEM}
     extra: dict[str, Any] = {"responses": responses}
+    taken = _UPLOAD if upload else {}
     if body is not None:
-        extra["openapi_extra"] = {
-            "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
-        }
+        taken = {"application/json": {"schema": _ref(body)}}
+    if taken:
+        extra["openapi_extra"] = {"requestBody": {"required": True, "content": taken}}
     return extra
 
 
