@@ -24,7 +24,6 @@ _TIMEOUT_SHARE = 0.1
 _TIMEOUT_CUT = 0.9
 _LATE_CUT = 0.7
 _FALLS = 0.1
-_RISES = 0.02
 _ACCEPTS = 0.3
 _SHORTEST = 1e-4
 
@@ -82,7 +81,8 @@ class AdaptiveLimit:
     - Otherwise, where the limit was in use: more, by half until something was cut for the first time (TCP's slow start), then by
       its square root.
 
-    What is usual falls faster than it rises, and rises freely while few run: they are not slow because of each other.
+    What is usual falls with what is seen; it rises while few run, who are not slow because of each other, and where a cut did
+    not help. Under steady load it does not: a limit that crept up with its own latencies would end at `most`.
     Failures and cancelled runs say nothing of latency. Kinds beyond the first 64 share one baseline.
     """
 
@@ -154,7 +154,7 @@ class AdaptiveLimit:
         if votes:
             self._slowdown = slowdown
         for kind, _, mean, _ in votes:
-            self._learn(kind, mean, _FALLS if not busy else _RISES)
+            self._learn(kind, mean, 0.0 if busy else _FALLS)
         self._begin(now)
 
     def _begin(self, now: float) -> None:
