@@ -288,12 +288,13 @@ class FairQueue(Generic[Item]):
     def _worse(self, tenant: str, rank: int) -> _Flow[Item] | None:
         """Return the flow whose newest has less right to wait than a newcomer."""
         lane = self._lanes[rank]
-        if lane.waiting_of(tenant) >= lane.most_of_one:
+        lane_full, own_full = lane.size >= lane.most, self._tenants.get(tenant, 0) >= self._per_tenant
+        if lane.waiting_of(tenant) >= lane.most_of_one or (lane_full and own_full):
             return None
-        if self._tenants.get(tenant, 0) >= self._per_tenant:
+        if own_full:
             below = (lower.flows.get(tenant) for lower in reversed(self._lanes[rank + 1 :]))
             return next((flow for flow in below if flow is not None and flow.waiting), None)
-        if lane.size < lane.most:
+        if not lane_full:
             for lower in reversed(self._lanes[rank + 1 :]):
                 if lower.size:
                     return lower.greediest()
