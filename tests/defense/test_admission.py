@@ -190,14 +190,15 @@ def test_no_place_is_lost_whoever_leaves_when(steps: list[tuple[str, int]]) -> N
                 await settle()
             done = [one for one in asking if one.done()]
             asking = [one for one in asking if not one.done()]
-            passes += [one.result() for one in done if not one.cancelled() and isinstance(one.result(), Pass)]
+            told = [one.result() for one in done if not one.cancelled()]
+            passes += [one for one in told if isinstance(one, Pass)]
             assert way_in.stats().running <= 2
         for one in asking:
             one.cancel()
-        told = await asyncio.gather(*asking, return_exceptions=True)
-        for one in [*passes, *told]:
-            if isinstance(one, Pass):
-                one.leave()
+        left = await asyncio.gather(*asking, return_exceptions=True)
+        passes += [one for one in left if isinstance(one, Pass)]
+        for one in passes:
+            one.leave()
         await settle()
         stats = way_in.stats()
         assert (stats.running, sum(stats.queued.values())) == (0, 0)
