@@ -37,7 +37,12 @@ class Risk(BaseModel):
 def agent() -> Agent[None, Risk]:
     """Make the agent, over a real client on a real socket."""
     provider = OpenAIProvider(base_url=f"http://127.0.0.1:{os.environ['BENCH_PROVIDER']}/v1", api_key="none")
-    return Agent(OpenAIChatModel("gpt-5-mini", provider=provider), output_type=Risk, name="risk")
+    return Agent(
+        OpenAIChatModel("gpt-5-mini", provider=provider),
+        output_type=Risk,
+        instructions="You rate the risk of contracts for an in-house legal team, from 0 (none) to 5. Say the level.",
+        name="risk",
+    )
 
 
 def agent_with_a_tool() -> Agent[None, Risk]:
