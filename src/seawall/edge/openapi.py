@@ -6,10 +6,12 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from seawall.edge.openai.requests import ChatRequest
+from seawall.edge.openai.shapes import ChatCompletion, ChatProblem, ModelList
 from seawall.edge.requests import Agents, Run, RunRequest
 from seawall.edge.route_docs import Problem
 
-_SHAPES = (Agents, Problem, Run, RunRequest)
+_SHAPES = (Agents, ChatCompletion, ChatProblem, ChatRequest, ModelList, Problem, Run, RunRequest)
 _OPEN = ("/healthz", "/readyz", "/problems")
 
 

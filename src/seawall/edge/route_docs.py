@@ -8,7 +8,7 @@ from seawall.edge.http.problems import CATALOGUE
 
 # What any route may come to, before it is even asked.
 _EVERYWHERE = (400, 401, 403, 404, 405, 408, 413, 414, 415, 422, 429, 431, 500, 502, 503, 504)
-_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_EVENT = {"type": "object", "properties": {name: {"type": "string"} for name in ("id", "event", "data")}}
 _FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
 _UPLOAD: dict[str, Any] = {
     "multipart/form-data": {"schema": {"type": "object", "required": ["file"], "properties": {"file": _FILE}}}
@@ -35,19 +35,25 @@ def documented(
     later: bool = False,
     streams: bool = False,
     upload: bool = False,
+    text: bool = False,
+    problem: type[BaseModel] = Problem,
 ) -> dict[str, Any]:
     """Return what FastAPI is told of a route whose bodies it does not read itself."""
+    kind = "application/problem+json" if problem is Problem else "application/json"
+    told = {kind: {"schema": _ref(problem)}}
     content: dict[str, Any] = {}
     if answer is not None:
         content["application/json"] = {"schema": _ref(answer)}
     if streams:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {"schema": _EVENT}
+    if text:
+        content["text/plain"] = {"schema": {"type": "string"}}
     titles: dict[int, list[str]] = {status: [] for status in _EVERYWHERE}
-    for kind in CATALOGUE.values():
-        if kind.status in titles:
-            titles[kind.status].append(kind.title)
+    for known in CATALOGUE.values():
+        if known.status in titles:
+            titles[known.status].append(known.title)
     responses: dict[int | str, dict[str, Any]] = {
-        status: {"description": "; ".join(said), "content": _PROBLEM} for status, said in titles.items()
+        status: {"description": "; ".join(said), "content": told} for status, said in titles.items()
     }
     responses[200] = {"description": "The answer", "content": content}
     if later and answer is not None:
@@ -56,7 +62,7 @@ def documented(
             "content": {"application/json": {"schema": _ref(answer)}},
         }
     if body is not None or upload:
-        responses[409] = {"description": CATALOGUE["in-flight"].title, "content": _PROBLEM}
+        responses[409] = {"description": CATALOGUE["in-flight"].title, "content": told}
     extra: dict[str, Any] = {"responses": responses}
     taken = _UPLOAD if upload else {}
     if body is not None:

@@ -131,7 +131,9 @@ async def _told(_request: Request, error: Exception) -> Response:
 
 async def _no_route(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _response(problem(_STATUS.get(error.status_code, "bad-request")))
+    response = _response(problem(_STATUS.get(error.status_code, "bad-request")))
+    response.headers.update(error.headers or {})
+    return response
 
 
 def _response(told: dict[str, Any]) -> Response:

@@ -18,7 +18,10 @@ from seawall.edge.openai import (
     read_request,
     to_ask,
 )
+from seawall.edge.openai.requests import ChatRequest
+from seawall.edge.openai.shapes import ChatCompletion, ChatProblem, ModelList
 from seawall.edge.presence import CallerLeft, while_present
+from seawall.edge.route_docs import documented
 from seawall.edge.served import Served, ServedAgent
 from seawall.edge.site import Site
 from seawall.edge.sse import EventStream
@@ -31,13 +34,16 @@ def chat_routes(site: Site) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["openai"])
     began = int(time.time())
 
-    @router.get("/models")
+    @router.get("/models", **documented(ModelList, problem=ChatProblem))
     async def models(request: Request) -> Response:
         """List the agents that this caller may ask, as models."""
         entry: Entry = request.scope["seawall"]
         return JSONResponse(model_list([name for name in site.served if entry.may_run(name)], began))
 
-    @router.post("/chat/completions")
+    @router.post(
+        "/chat/completions",
+        **documented(ChatCompletion, body=ChatRequest, streams=True, problem=ChatProblem),
+    )
     async def complete(request: Request) -> Response:
         """Ask an agent as if it were a model; its own instructions stand, whatever the messages say."""
         try:

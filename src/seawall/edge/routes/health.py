@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from seawall.edge.http.problems import CATALOGUE, type_of
 from seawall.edge.refusals import Unreadable
+from seawall.edge.route_docs import documented
 from seawall.edge.site import Site
 
 OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/problems"})
@@ -39,7 +40,7 @@ def health_routes(site: Site, draining: Callable[[], bool]) -> APIRouter:
         """List every problem that a request can meet."""
         return JSONResponse([_problem(code) for code in CATALOGUE])
 
-    @router.get("/problems/{code}")
+    @router.get("/problems/{code}", **documented(None))
     async def one_problem(request: Request) -> Response:
         """Say what one problem is."""
         code = request.path_params["code"]

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from seawall.edge.entry import METRICS, Entry
 from seawall.edge.refusals import Unreadable
+from seawall.edge.route_docs import documented
 from seawall.edge.site import Site
 
 
@@ -14,7 +15,7 @@ def metric_routes(site: Site) -> APIRouter:
     """Make the route."""
     router = APIRouter(tags=["health"])
 
-    @router.get("/metrics", response_class=Response)
+    @router.get("/metrics", response_class=Response, **documented(None, text=True))
     async def metrics(request: Request) -> Response:
         """Give every number that is kept, of all workers."""
         entry: Entry = request.scope["seawall"]
