@@ -54,6 +54,8 @@ class Application:
         self._keyring = keyring
         self._owns_process = owns_process
         self._gate: Gate | None = None
+        # The parts, for as long as they are open.
+        self.site: Site | None = None
         # What the protocol asks before there is a request.
         self.front: DoorKeeper | None = None
 
@@ -74,7 +76,7 @@ class Application:
         async with AsyncExitStack() as stack:
             try:
                 site = await stack.enter_async_context(open_site(self._app, self._settings, self._keyring))
-                self._gate = self._assembled(site)
+                self.site, self._gate = site, self._assembled(site)
                 await stack.enter_async_context(Background(site))
                 await stack.enter_async_context(minded(self._app, site))
                 stack.callback(forget_this_process)
