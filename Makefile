@@ -37,6 +37,7 @@ docs-check: .venv/dev ## Run every Python block of the documentation
 chaos: .venv/dev ## Kill a review, break models and stores, and see that all holds (short form)
 	$(BIN)/python -m chaos.driver --contracts 60 --kills 3
 	$(BIN)/python -m chaos.resilience
+	$(BIN)/python -m chaos.soak --seconds 15
 
 lock: .venv/dev ## Work out the locked dependencies anew
 	scripts/lock requirements

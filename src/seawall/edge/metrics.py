@@ -4,6 +4,7 @@ No label is a tenant's, a caller's or a path's: there are as many series as ther
 asks. Several workers share their numbers through files in `PROMETHEUS_MULTIPROC_DIR`, which `seawall serve` sets.
 """
 
+import asyncio
 import os
 from typing import Any, Literal, cast
 
@@ -55,6 +56,7 @@ class Metrics:
         self._limit = self._gauge("limit", "How much may be under way.", "livesum")
         self._queued = self._gauge("queued", "Work that waits.", "livesum", "lane")
         self._memory = self._gauge("resident_bytes", "Memory held.", "livesum")
+        self._tasks = self._gauge("tasks", "Tasks of the event loop.", "livesum")
         late = "How late the event loop is, one time in a hundred."
         self._lag = self._gauge("loop_lag_seconds", late, "livemax")
         states = "0 closed, 1 half-open, 2 open, 3 isolated."
@@ -95,6 +97,7 @@ class Metrics:
         self._limit.set(load.limit)
         self._lag.set(load.lag)
         self._memory.set(resident())
+        self._tasks.set(len(asyncio.all_tasks()))
         for name, state in breakers:
             self._breakers.labels(name).set(state)
 
