@@ -6,7 +6,7 @@ asks. Several workers share their numbers through files in `PROMETHEUS_MULTIPROC
 
 import asyncio
 import os
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -20,7 +20,6 @@ SHARED = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 # How what several workers have of a gauge becomes one number.
 _Over = Literal["livesum", "livemax"]
-_PARTS = ("queue", "guard", "model")
 
 
 class Metrics:
@@ -30,6 +29,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._count_things()
         self._gauge_things()
+        self._of_agent: dict[str, _OfAgent] = {}
         self._before: LoadStats | None = None
 
     def _count_things(self) -> None:
@@ -111,17 +111,44 @@ class Metrics:
 
     def _count(self, row: Transaction) -> None:
         self._runs.labels(row.agent, row.outcome, row.degradation).inc()
-        self._seconds.labels(row.agent).observe(row.seconds)
-        for part, taken in zip(
-            _PARTS, (row.queue_seconds, row.guard_seconds, row.model_seconds), strict=True
-        ):
-            self._parts.labels(row.agent, part).inc(taken)
-        self._tokens.labels(row.agent, "input").inc(row.input_tokens)
-        self._tokens.labels(row.agent, "output").inc(row.output_tokens)
+        of = self._of_agent.get(row.agent) or self._agent(row.agent)
+        of.seconds.observe(row.seconds)
+        of.queue.inc(row.queue_seconds)
+        of.guard.inc(row.guard_seconds)
+        of.model.inc(row.model_seconds)
+        of.input.inc(row.input_tokens)
+        of.output.inc(row.output_tokens)
         if row.cost_usd is None:
-            self._unpriced.labels(row.agent).inc()
+            of.unpriced.inc()
         else:
-            self._dollars.labels(row.agent).inc(float(row.cost_usd))
+            of.dollars.inc(float(row.cost_usd))
+
+    def _agent(self, name: str) -> "_OfAgent":
+        found = _OfAgent(
+            self._seconds.labels(name),
+            self._parts.labels(name, "queue"),
+            self._parts.labels(name, "guard"),
+            self._parts.labels(name, "model"),
+            self._tokens.labels(name, "input"),
+            self._tokens.labels(name, "output"),
+            self._dollars.labels(name),
+            self._unpriced.labels(name),
+        )
+        self._of_agent[name] = found
+        return found
+
+
+class _OfAgent(NamedTuple):
+    """The numbers of one agent, looked up once."""
+
+    seconds: Histogram
+    queue: Counter
+    guard: Counter
+    model: Counter
+    input: Counter
+    output: Counter
+    dollars: Counter
+    unpriced: Counter
 
 
 def forget_this_process() -> None:

@@ -84,15 +84,27 @@ def read_grams(text: str) -> Grams:
     letter, owner = _letters(codes, start)
     second, third = _turn(word, 21), _turn(word, 42)
     is_sign = codes[start] == 0
+    grams = (
+        word + np.uint64(11),
+        word[:-1] + second[1:] + np.uint64(12),
+        word[:-2] + second[1:-1] + third[2:] + np.uint64(13),
+        word[:-2] + third[2:] + np.uint64(14),
+        letter,
+    )
+    # All at once: each operation of numpy costs more than what it does for a text of a few lines.
+    mixed = _mixed(np.concatenate(grams))
+    words = sum(len(gram) for gram in grams[:-1])
+    dimension = (mixed[:words] >> np.uint64(64 - WORD_BITS)).astype(np.int64)
+    single, pair, triple, skip = np.split(dimension, np.cumsum([len(gram) for gram in grams[:3]]))
     return Grams(
         start,
         np.flatnonzero(_ends(codes, starts)) + 1,
         np.where(is_sign, raw[start], np.uint32(0)),
-        _dimension(word, 0),
-        _dimension(word[:-1] + second[1:], 1),
-        _dimension(word[:-2] + second[1:-1] + third[2:], 2),
-        _dimension(word[:-2] + third[2:], 3),
-        letter,
+        single,
+        pair,
+        triple,
+        skip,
+        (mixed[words:] >> np.uint64(64 - LETTER_BITS)).astype(np.int64) + (1 << WORD_BITS),
         owner,
     )
 
@@ -122,7 +134,8 @@ def _hash_words(raw: NDArray[np.uint32], codes: U64, starts: NDArray[np.bool_], 
     return np.add.reduceat(value, start)
 
 
-def _letters(codes: U64, start: I64) -> tuple[I64, I64]:
+def _letters(codes: U64, start: I64) -> tuple[U64, I64]:
+    """Return the hashes of letter grams and the word that each lies in."""
     padded = np.concatenate((np.zeros(1, np.uint64), codes, np.zeros(1, np.uint64)))
     inside = padded != 0
     # A gram may touch the blank before and after its word, and has at least one letter between.
@@ -138,16 +151,11 @@ def _letters(codes: U64, start: I64) -> tuple[I64, I64]:
         where.append(at)
     at = np.concatenate(where)
     order = np.argsort(at, kind="stable")
-    dimension = (_mixed(np.concatenate(found)[order]) >> np.uint64(64 - LETTER_BITS)).astype(np.int64)
-    return dimension + (1 << WORD_BITS), np.searchsorted(start, at[order], "right") - 1
+    return np.concatenate(found)[order], np.searchsorted(start, at[order], "right") - 1
 
 
 def _turn(value: U64, by: int) -> U64:
     return (value << np.uint64(by)) | (value >> np.uint64(64 - by))
-
-
-def _dimension(value: U64, kind: int) -> I64:
-    return (_mixed(value + np.uint64(kind + 11)) >> np.uint64(64 - WORD_BITS)).astype(np.int64)
 
 
 def _mixed(value: U64) -> U64:
