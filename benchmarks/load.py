@@ -136,7 +136,7 @@ class Pool:
         else:
             sent = 0
             while (now := time.perf_counter()) - began < self.stream.seconds:
-                due = math.floor((now - began) * self.stream.rate)
+                due = math.floor((now - began) * self.stream.rate) + 1
                 while sent < due:
                     # Counted from when it was due: a client that is late is no excuse for the service.
                     self.ask(began + sent / self.stream.rate)

@@ -115,7 +115,7 @@ class Crowd(RuleBasedStateMachine):
             assert sum(one.tenant == tenant for one in self.waiting) <= self.config.tenant_queue
         for rank, lane in enumerate(LANES):
             number = sum(one.lane == lane for one in self.waiting)
-            assert self.queue.waiting(lane) == number <= self.config.queue >> rank
+            assert self.queue.waiting(lane) == number <= self.config.queue >> (2 * rank)
             for tenant in TENANTS:
                 assert 0 <= self.queue.ahead(tenant, lane) <= self.queue.size
 
@@ -151,41 +151,42 @@ def test_turns_are_counted_in_cost() -> None:
 
 def test_lanes_take_turns_by_weight() -> None:
     """What is urgent nearly always, and nobody starves."""
-    waiting = queue(queue=4096, tenant_share=1.0)
-    fill(waiting, "a", 1000)
+    waiting = queue(queue=8192, tenant_share=1.0)
+    fill(waiting, "a", 1500)
     fill(waiting, "b", 500, lane="batch")
-    fill(waiting, "c", 500, lane="background")
-    said = Counter(found.lane for found in served(waiting, 690))
-    assert said == {"interactive": 640, "batch": 40, "background": 10}
+    fill(waiting, "c", 250, lane="background")
+    said = Counter(found.lane for found in served(waiting, 1330))
+    assert said == {"interactive": 1280, "batch": 40, "background": 10}
 
 
 def test_who_has_less_right_goes_for_who_has_more() -> None:
     """The newest of the greediest in the lowest lane; then the greediest in one's own; never to make it less equal."""
-    waiting = queue(queue=8, tenant_share=1.0)
+    waiting = queue(queue=32, tenant_share=1.0)
     fill(waiting, "a", 1, lane="background")
     fill(waiting, "b", 1, lane="background")
-    fill(waiting, "a", 6)
+    fill(waiting, "a", 30)
     evicted = [waiting.put(one("c", number)) for number in range(2)]
     assert {gone.lane for gone in evicted if gone} == {"background"}
     gone = waiting.put(one("c"))
     assert gone is not None
-    assert (gone.tenant, gone.item) == ("a", 5)
-    # Five of one and three of the other: one more exchange leaves four of each, another would only turn it round.
-    assert waiting.put(one("c")) is not None
+    assert (gone.tenant, gone.item) == ("a", 29)
+    # Until there are as many of each: another exchange would only turn it round.
+    for _ in range(13):
+        assert waiting.put(one("c")) is not None
     assert waiting.refuses("c", "interactive")
     assert waiting.refuses("a", "batch")
 
 
 def test_a_lane_keeps_room_for_the_one_above() -> None:
-    """Background work fills a quarter of the queue, batch a half, and what is urgent finds the rest."""
-    waiting = queue(queue=16, tenant_share=1.0)
-    fill(waiting, "a", 4, lane="background")
+    """Background work fills a sixteenth of the queue, batch a quarter, and what is urgent finds the rest."""
+    waiting = queue(queue=32, tenant_share=1.0)
+    fill(waiting, "a", 2, lane="background")
     assert waiting.refuses("b", "background") is False
     assert waiting.refuses("a", "background")
     fill(waiting, "a", 8, lane="batch")
     assert waiting.refuses("a", "batch")
-    fill(waiting, "a", 4)
-    assert waiting.size == 16
+    fill(waiting, "a", 22)
+    assert waiting.size == 32
 
 
 def test_under_lasting_overload_the_newest_goes_first() -> None:
@@ -203,16 +204,16 @@ def test_under_lasting_overload_the_newest_goes_first() -> None:
 
 
 def test_what_is_congested_lets_in_only_what_starts_soon() -> None:
-    """Half the target, for as long as somebody was turned away within the last interval."""
+    """A quarter of the target, for as long as somebody was turned away within the last interval."""
     waiting = queue(target="500ms", interval="1s", interactive_wait="3s", tenant_share=1.0)
     fill(waiting, "a", 5, since=0.0)
     assert waiting.longest_wait("a", "interactive", 0.1) == 3.0
-    assert waiting.longest_wait("a", "interactive", 1.6) == 0.25
+    assert waiting.longest_wait("a", "interactive", 1.6) == 0.125
     assert waiting.longest_wait("b", "interactive", 1.6) == 3.0
     served(waiting, 4, now=1.6)
     for now in (2.0, 2.9, 3.8):
         waiting.turned_away("a", "interactive", now)
-        assert waiting.longest_wait("a", "interactive", now + 0.9) == 0.25
+        assert waiting.longest_wait("a", "interactive", now + 0.9) == 0.125
     served(waiting, 1, now=3.8)
     fill(waiting, "a", 1, since=5.0)
     assert waiting.longest_wait("a", "interactive", 5.0) == 3.0

@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from functools import lru_cache
+from typing import cast
 
 from seawall.foundation.errors import ConfigError
 
@@ -15,7 +16,7 @@ _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s?([A-Za-z]+)")
 
 def seconds(value: Period) -> float:
     """Turn `"30s"`, `"1.5h"`, `"250ms"` or a timedelta into seconds; ConfigError unless it is positive."""
-    given: object = value
+    given = cast("object", value)
     if isinstance(given, timedelta):
         amount = given.total_seconds()
     elif isinstance(given, str):

@@ -75,7 +75,7 @@ async def test_a_tenant_that_floods_fills_its_own_share_of_the_queue(tmp_path: P
 async def test_what_is_less_urgent_waits_behind_and_is_refused_first(tmp_path: Path) -> None:
     """Two of background wait, and there is no room for a third; what is urgent still finds some, and does not go last."""
     clerk = Clerk()
-    room = Backpressure(least=1, start=1, most=1, queue=8, tenant_share=1.0, interactive_wait="60s")
+    room = Backpressure(least=1, start=1, most=1, queue=32, tenant_share=1.0, interactive_wait="60s")
     async with serving(clerk.app(room), tmp_path) as world, world.client() as client:
         low = {"Priority": "u=7"}
         low_ones = [

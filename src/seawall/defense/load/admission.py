@@ -219,6 +219,7 @@ class AdmissionControl:
             return None
         starts_in = self._starts_in(ticket, now)
         if self._queue.refuses(ticket.tenant, lane):
+            self._queue.turned_away(ticket.tenant, lane, now)
             return self._refuse("full", starts_in)
         if self._service is not None:
             if starts_in > self._queue.longest_wait(ticket.tenant, lane, now):

@@ -23,7 +23,7 @@ class Backpressure:
     with agents that compute for 2 to 10 ms and wait 0.1 to 60 s for a model.
     """
 
-    least: int = 16
+    least: int = 8
     start: int = 32
     most: int = 512
     queue: int = 256
@@ -42,7 +42,7 @@ class Backpressure:
         if not 1 <= self.least <= self.start <= self.most:
             raise ConfigError(
                 f"Backpressure(least={self.least}, start={self.start}, most={self.most}): expected "
-                "1 <= least <= start <= most, such as 16, 32 and 512"
+                "1 <= least <= start <= most, such as 8, 32 and 512"
             )
         if self.queue < 0:
             raise ConfigError(

@@ -13,8 +13,9 @@ from seawall.foundation.units import seconds
 Item = TypeVar("Item")
 
 QUANTUM = 1.0
+_MOST_CONGESTED = 1024
 COST_RANGE = (0.0625, 16.0)
-WEIGHTS: dict[Lane, float] = {"interactive": 64.0, "batch": 4.0, "background": 1.0}
+WEIGHTS: dict[Lane, float] = {"interactive": 128.0, "batch": 4.0, "background": 1.0}
 _RANK: dict[Lane, int] = {lane: rank for rank, lane in enumerate(LANES)}
 
 
@@ -38,10 +39,10 @@ class Waiting(Generic[Item]):
 
 class _Flow(Generic[Item]):
     """What one tenant has waiting in one lane, by arrival; `calm` is when its oldest was last younger than the target, or
-    will be; until `congested` nobody waits longer than half the target.
+    will be.
     """
 
-    __slots__ = ("balance", "calm", "congested", "lane", "tenant", "waiting")
+    __slots__ = ("balance", "calm", "lane", "tenant", "waiting")
 
     def __init__(self, tenant: str, lane: "_Lane[Item]") -> None:
         self.tenant = tenant
@@ -49,7 +50,6 @@ class _Flow(Generic[Item]):
         self.waiting: OrderedDict[Waiting[Item], None] = OrderedDict()
         self.balance = 0.0
         self.calm = 0.0
-        self.congested = 0.0
 
     def newest_first(self, now: float) -> bool:
         """Return whether what waits has been too old for too long; something must be waiting."""
@@ -58,7 +58,7 @@ class _Flow(Generic[Item]):
             self.calm = oldest + self.lane.target
         if now - self.calm < self.lane.interval:
             return False
-        self.congested = now + self.lane.interval
+        self.lane.congest(self.tenant, now)
         return True
 
 
@@ -68,6 +68,7 @@ class _Lane(Generic[Item]):
     __slots__ = (
         "_by_count",
         "balance",
+        "congested",
         "flows",
         "interval",
         "most",
@@ -87,12 +88,14 @@ class _Lane(Generic[Item]):
         self.interval = patience * seconds(config.interval)
         self.weight = WEIGHTS[name]
         rank = _RANK[name]
-        self.most = config.queue >> rank
-        self.most_of_one = max(1, config.tenant_queue >> rank)
+        self.most = config.queue >> (2 * rank)
+        self.most_of_one = max(1, config.tenant_queue >> (2 * rank))
         self.balance = 0.0
         self.size = 0
         self.top = 0
         self.flows: dict[str, _Flow[Item]] = {}
+        # Until when a tenant's crowd counts as one, also while for a moment nothing of it waits.
+        self.congested: dict[str, float] = {}
         self.turns: deque[_Flow[Item]] = deque()
         self._by_count: list[dict[_Flow[Item], None]] = [{}]
 
@@ -103,6 +106,12 @@ class _Lane(Generic[Item]):
             flow = self.flows[tenant] = _Flow(tenant, self)
             self.turns.append(flow)
         return flow
+
+    def congest(self, tenant: str, now: float) -> None:
+        """Hold a tenant to short waits for an interval more."""
+        self.congested[tenant] = now + self.interval
+        if len(self.congested) > _MOST_CONGESTED:
+            self.congested = {name: until for name, until in self.congested.items() if until > now}
 
     def waiting_of(self, tenant: str) -> int:
         """Return how many of a tenant wait here."""
@@ -158,11 +167,11 @@ class _Lane(Generic[Item]):
 class FairQueue(Generic[Item]):
     """At most `queue` wait, `tenant_queue` of one tenant; each operation takes constant time, spread over the work served.
 
-    A lane may fill half of what the one above it may, so that what is urgent finds room before anything has to go for it.
-    Lanes take turns by weight (64, 4 and 1) and within a lane tenants take equal turns, both counted in cost, so that
+    A lane may fill a quarter of what the one above it may, so that what is urgent finds room before anything has to go for it.
+    Lanes take turns by weight (128, 4 and 1) and within a lane tenants take equal turns, both counted in cost, so that
     nobody starves. A tenant's own come by arrival; its newest first while its oldest has stood longer than `target` for a
-    whole `interval`, because the old ones are lost either way. From then on no more are let in than start within half the
-    target, until nobody was turned away for an interval: a queue that never empties serves nobody sooner. Costs are held between 1/16 and 16; 1 is an ordinary run.
+    whole `interval`, because the old ones are lost either way. From then on no more are let in than start within a quarter
+    of the target, until nobody was turned away for an interval: a queue that never empties serves nobody sooner. Costs are held between 1/16 and 16; 1 is an ordinary run.
     """
 
     def __init__(self, config: Backpressure) -> None:
@@ -186,16 +195,15 @@ class FairQueue(Generic[Item]):
         """Return for how many seconds a newcomer may have to wait."""
         place = self._lanes[_RANK[lane]]
         flow = place.flows.get(tenant)
-        if flow is None or not flow.waiting:
-            return place.wait
-        return place.target / 2 if flow.newest_first(now) or now < flow.congested else place.wait
+        if flow is not None and flow.waiting:
+            flow.newest_first(now)
+        return place.target / 4 if now < place.congested.get(tenant, 0.0) else place.wait
 
     def turned_away(self, tenant: str, lane: Lane, now: float) -> None:
         """Hear that a newcomer would have had to wait too long: what is congested stays so for an interval more."""
         place = self._lanes[_RANK[lane]]
-        flow = place.flows.get(tenant)
-        if flow is not None and now < flow.congested:
-            flow.congested = now + place.interval
+        if now < place.congested.get(tenant, 0.0):
+            place.congest(tenant, now)
 
     def ahead(self, tenant: str, lane: Lane) -> int:
         """Estimate how many start before a newcomer would."""
