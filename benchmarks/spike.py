@@ -1,7 +1,7 @@
 """Ten times what the service can do, for a minute: `python -m benchmarks.spike [--rpm N] [--seconds 60]`.
 
-Capacity is measured first, by as many callers as there are places. Then three tenants ask, whatever comes back: one floods, in
-every lane; the other two ask for 0.3 of the capacity each, which is less than their fair share of a third. They go on afterwards,
+Capacity is measured first, by callers who ask again as soon as they are answered. Then three tenants ask, whatever comes back: one floods, in
+every lane; the other two ask for a quarter of the capacity each, which is less than their fair share of a third. They go on afterwards,
 until the service answers as it did before. The agent looks something up with a tool and then answers; its provider takes 50 ms
 each time, on a real socket; one worker on a core of its own.
 """
@@ -28,7 +28,9 @@ from seawall.foundation.compliance.keyring import Keyring
 _PATH = "/v1/agents/clerk/runs"
 _DELAY = "0.05"
 _BEFORE, _AFTER = 10.0, 10.0
-_QUIET = 0.3
+# Enough to keep the processor busy, and few enough that none of them is refused.
+_CALLERS = 16
+_QUIET = 0.25
 # Of each tenant: one alone would meet the bound on what one caller has done at once.
 _SUBJECTS = 64
 _TENANTS = ("flood", "calm", "still")
@@ -110,7 +112,7 @@ def main() -> None:
 def _spike(
     server: psutil.Process, port: int, tokens: dict[str, list[str]], rpm: float | None, seconds: float
 ) -> dict[str, Any]:
-    closed = _stream(tokens["calm"], None, 64, 3.0)
+    closed = _stream(tokens["calm"], None, _CALLERS, 3.0)
     load(port, {**closed, "name": "warm"})
     capacity = _per_second(load(port, {**closed, "name": "all", "seconds": _BEFORE})["all"], 1, int(_BEFORE))
     before = load(port, *_quiet(tokens, capacity, 5.0))
@@ -148,7 +150,7 @@ def _stream(
     tokens: list[str], rate: float | None, connections: int, seconds: float, **more: Any
 ) -> dict[str, Any]:
     stream: dict[str, Any] = {"path": _PATH, "body": QUESTION, "headers": {}, "tokens": tokens, "rate": rate}
-    return {**stream, "connections": connections, "seconds": seconds, **more}
+    return {**stream, "connections": connections, "seconds": seconds, "patience": 60.0, **more}
 
 
 def _flood(tokens: list[str], rate: float, seconds: float) -> list[dict[str, Any]]:

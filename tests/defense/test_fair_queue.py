@@ -204,16 +204,16 @@ def test_under_lasting_overload_the_newest_goes_first() -> None:
 
 
 def test_what_is_congested_lets_in_only_what_starts_soon() -> None:
-    """A quarter of the target, for as long as somebody was turned away within the last interval."""
+    """Half the target, for as long as somebody was turned away within the last interval."""
     waiting = queue(target="500ms", interval="1s", interactive_wait="3s", tenant_share=1.0)
     fill(waiting, "a", 5, since=0.0)
     assert waiting.longest_wait("a", "interactive", 0.1) == 3.0
-    assert waiting.longest_wait("a", "interactive", 1.6) == 0.125
+    assert waiting.longest_wait("a", "interactive", 1.6) == 0.25
     assert waiting.longest_wait("b", "interactive", 1.6) == 3.0
     served(waiting, 4, now=1.6)
     for now in (2.0, 2.9, 3.8):
         waiting.turned_away("a", "interactive", now)
-        assert waiting.longest_wait("a", "interactive", now + 0.9) == 0.125
+        assert waiting.longest_wait("a", "interactive", now + 0.9) == 0.25
     served(waiting, 1, now=3.8)
     fill(waiting, "a", 1, since=5.0)
     assert waiting.longest_wait("a", "interactive", 5.0) == 3.0

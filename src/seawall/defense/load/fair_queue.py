@@ -170,8 +170,8 @@ class FairQueue(Generic[Item]):
     A lane may fill a quarter of what the one above it may, so that what is urgent finds room before anything has to go for it.
     Lanes take turns by weight (128, 4 and 1) and within a lane tenants take equal turns, both counted in cost, so that
     nobody starves. A tenant's own come by arrival; its newest first while its oldest has stood longer than `target` for a
-    whole `interval`, because the old ones are lost either way. From then on no more are let in than start within a quarter
-    of the target, until nobody was turned away for an interval: a queue that never empties serves nobody sooner. Costs are held between 1/16 and 16; 1 is an ordinary run.
+    whole `interval`, because the old ones are lost either way. From then on no more are let in than start within half the
+    target, until nobody was turned away for an interval: a queue that never empties serves nobody sooner. Costs are held between 1/16 and 16; 1 is an ordinary run.
     """
 
     def __init__(self, config: Backpressure) -> None:
@@ -197,7 +197,7 @@ class FairQueue(Generic[Item]):
         flow = place.flows.get(tenant)
         if flow is not None and flow.waiting:
             flow.newest_first(now)
-        return place.target / 4 if now < place.congested.get(tenant, 0.0) else place.wait
+        return place.target / 2 if now < place.congested.get(tenant, 0.0) else place.wait
 
     def turned_away(self, tenant: str, lane: Lane, now: float) -> None:
         """Hear that a newcomer would have had to wait too long: what is congested stays so for an interval more."""
