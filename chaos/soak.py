@@ -144,7 +144,14 @@ def _no_more(after: Held, before: Held) -> bool:
 
 def _mixed(tokens: list[str], seconds: float) -> list[dict[str, Any]]:
     def stream(name: str, body: str, rate: float, **more: Any) -> dict[str, Any]:
-        told = {"name": name, "path": _PATH, "body": body, "rate": rate, "tokens": tokens, "headers": {}}
+        told: dict[str, Any] = {
+            "name": name,
+            "path": _PATH,
+            "body": body,
+            "rate": rate,
+            "tokens": tokens,
+            "headers": {},
+        }
         return {**told, "connections": 64, "seconds": seconds, **more}
 
     return [
