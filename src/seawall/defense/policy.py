@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from pydantic_ai.models import Model
@@ -19,6 +20,8 @@ from seawall.foundation.errors import ConfigError
 from seawall.foundation.units import Period, seconds
 
 # Tools may well take long, and no longer than the run: only what fails counts against them.
+# Before the deadline, so that who was too slow is known by name.
+_BEFORE_THE_END = 0.95
 _TOOLS = Protection(timeout="60s", breaker=CircuitBreaker(slow_call="60s"))
 
 
@@ -30,7 +33,8 @@ class Policy:
     then for each model endpoint its retries, its bulkhead, its breaker and the pseudonyms. `abuse` says what a refused
     prompt does to the trust in its caller; None keeps no account of it. `most_output_tokens` is what a model may answer
     where a limit counts tokens or dollars and the agent itself sets no `max_tokens`. `call_timeout` bounds one call of
-    one endpoint, `deadline` a whole run, waiting included; a run makes at most `most_retries` retries, whatever it asks.
+    one endpoint, and is never more than its share of the deadline: of two models each has half; `deadline` bounds a whole run,
+    waiting included; a run makes at most `most_retries` retries, whatever it asks.
     `retention` is how long the run's ledger row can be read.
 
     `tools` stands round every tool, MCP server and agent that the agent calls, unless `dependencies` has another word
@@ -91,11 +95,13 @@ class Policy:
 
     @property
     def endpoint(self) -> Protection:
-        """What stands round each model."""
+        """What stands round each model: a call leaves the models behind it their share of the deadline."""
+        share = _BEFORE_THE_END * seconds(self.deadline) / (1 + len(self.fallbacks))
+        timeout = self.call_timeout if seconds(self.call_timeout) <= share else timedelta(seconds=share)
         return Protection(
             breaker=self.breaker,
             bulkhead=self.bulkhead,
-            timeout=self.call_timeout,
+            timeout=timeout,
             retries=self.retries,
             hedge=self.hedge,
         )

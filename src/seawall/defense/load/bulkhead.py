@@ -30,15 +30,19 @@ class Bulkhead:
 
     def __post_init__(self) -> None:
         """Refuse what cannot hold."""
-        if self.concurrency < 1:
+        if not _is_count(self.concurrency, 1):
             raise ConfigError(f"Bulkhead(concurrency={self.concurrency}): expected at least 1, such as 64")
-        if self.queue < 0:
+        if not _is_count(self.queue, 0):
             raise ConfigError(f"Bulkhead(queue={self.queue}): expected 0 (nobody waits) or more, such as 256")
         seconds(self.max_wait)
 
     def describe(self) -> dict[str, object]:
         """Return the settings as plain data."""
         return {**asdict(self), "max_wait": str(self.max_wait)}
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 @dataclass(frozen=True, slots=True)

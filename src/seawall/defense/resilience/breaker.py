@@ -4,6 +4,7 @@ Source: Michael Nygard, "Release It!"; rates over a time window and slow calls a
 control as in Polly.
 """
 
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from seawall.defense.resilience.config import CircuitBreaker
 from seawall.defense.resilience.window import make_window
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.units import seconds
+
+_log = logging.getLogger("seawall.circuits")
 
 State = Literal["closed", "open", "half_open", "isolated"]
 Outcome = Literal["success", "failure", "ignored"]
@@ -122,7 +125,7 @@ class Breaker:
         return self._state
 
     def listen(self, listener: Listener) -> None:
-        """Tell `listener` of every change of state from now on."""
+        """Tell `listener` of every change of state from now on; one that fails is logged, and told of the next."""
         self._listeners += (listener,)
 
     async def enter(self) -> Permit | Refusal:
@@ -261,4 +264,7 @@ class Breaker:
         self._succeeded = 0
         self._window.clear()
         for listener in self._listeners:
-            listener(transition)
+            try:
+                listener(transition)
+            except Exception:  # noqa: BLE001  whoever is called for had no part in it, and those behind it listen too
+                _log.exception("a listener to a circuit failed")
