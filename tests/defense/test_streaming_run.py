@@ -179,7 +179,7 @@ CASES: dict[str, Case] = {
     "reader fails": (MORE, raises, Policy(), Oops, "failed", "abandoned"),
     "reader fails after the end": (MORE, raises_afterwards, Policy(), Oops, "ok", "ok"),
     "cancelled": (HANGS, reads, Policy(), asyncio.CancelledError, "cancelled", "cancelled"),
-    "silent to its deadline": (HANGS, reads, QUICK, StreamInterrupted, "failed", "timeout"),
+    "past its deadline": (HANGS, reads, QUICK, RunTimedOut, "timeout", "cancelled"),
     "reader dawdles": (MORE, dawdles, QUICK, RunTimedOut, "timeout", "abandoned"),
     "model hangs": (HANGS, reads, IMPATIENT, StreamInterrupted, "failed", "timeout"),
     "model hangs at once": ([forever], reads, IMPATIENT, Unavailable, "failed", "timeout"),

@@ -20,8 +20,6 @@ from seawall.foundation.errors import ConfigError
 from seawall.foundation.units import Period, seconds
 
 # Tools may well take long, and no longer than the run: only what fails counts against them.
-# Before the deadline, so that who was too slow is known by name.
-_BEFORE_THE_END = 0.95
 _TOOLS = Protection(timeout="60s", breaker=CircuitBreaker(slow_call="60s"))
 
 
@@ -96,8 +94,9 @@ class Policy:
     @property
     def endpoint(self) -> Protection:
         """What stands round each model: a call leaves the models behind it their share of the deadline."""
-        share = _BEFORE_THE_END * seconds(self.deadline) / (1 + len(self.fallbacks))
-        timeout = self.call_timeout if seconds(self.call_timeout) <= share else timedelta(seconds=share)
+        share = seconds(self.deadline) / (1 + len(self.fallbacks))
+        alone = not self.fallbacks or seconds(self.call_timeout) <= share
+        timeout = self.call_timeout if alone else timedelta(seconds=share)
         return Protection(
             breaker=self.breaker,
             bulkhead=self.bulkhead,
