@@ -144,7 +144,7 @@ _SHAPES = (
     ),
     _shape(
         "url_password",
-        r"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@'\"<>]{0,64}:([^\s:/@'\"<>]{3,128})@[A-Za-z0-9\[]",
+        r"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@'\"<>]{0,64}:([^\s:/@'\"<>]{3,128})@(?:[A-Za-z0-9\[]|$)",
         _is_no_placeholder,
     ),
     _shape(
@@ -176,8 +176,9 @@ def find_secrets(text: str, before: str = "") -> list[Secret]:
                     for one in _of(_SHAPES[number], layer.text)
                 ]
     start = len(before)
-    joined = _joined(one for one in found if one.end > start)
-    return [Secret(one.kind, max(0, one.start - start), one.end - start) for one in joined]
+    # One that ends where `text` begins is known for one by what follows it, such as the @ behind a password.
+    joined = _joined(one for one in found if one.end >= start) if text else []
+    return [Secret(one.kind, max(0, one.start - start), max(1, one.end - start)) for one in joined]
 
 
 def _of(shape: _Shape, text: str) -> Iterator[Secret]:
