@@ -1,6 +1,6 @@
 """The parts of the service's benchmarks: a provider that answers at once, an application with every tier on, the same agent bare.
 
-`python -m benchmarks.service provider|bare|seawall|shut` runs one of them until it is told to end, on the port in `BENCH_PORT`.
+`python -m benchmarks.service provider|bare|seawall|lean|shut` runs one of them until it is told to end, on the port in `BENCH_PORT`.
 """
 
 import asyncio
@@ -68,6 +68,13 @@ def seawall_app() -> Seawall:
     policy = Policy(guards=guards.standard(), limits=[RateLimit(10_000_000, "1m", name="own")])
     app.add(agent(), policy)
     app.add(agent_with_a_tool(), policy)
+    return app
+
+
+def lean_app() -> Seawall:
+    """Make one that asks for a key and keeps its ledger, and judges, limits and distrusts nothing."""
+    app = Seawall()
+    app.add(agent(), Policy(guards=[], abuse=None))
     return app
 
 
@@ -236,8 +243,9 @@ def main() -> None:
 
 def __getattr__(name: str) -> Any:
     """Make the application when a worker asks for it."""
-    if name in {"seawall", "shut"}:
-        return seawall_app() if name == "seawall" else shut_app()
+    made = {"seawall": seawall_app, "lean": lean_app, "shut": shut_app}
+    if name in made:
+        return made[name]()
     raise AttributeError(name)
 
 
