@@ -35,23 +35,15 @@ CONCURRENCY = (1, 8, 32, 100)
 _ROUNDS = 3
 _START_SECONDS = 120
 _QUESTION = "How risky is contract number {n} between Acme and Beta, and which of its clauses says so?"
-# What it has without another service: shapes of personal data, words that give an attack away, and its own limits.
-_GUARDS = """
-guardrails:
-  - guardrail_name: content
-    litellm_params:
-      guardrail: litellm_content_filter
-      mode: [pre_call, post_call]
-      default_on: true
-      patterns:
-        - {pattern_type: prebuilt, pattern_name: us_ssn, action: BLOCK}
-        - {pattern_type: prebuilt, pattern_name: email, action: MASK}
-        - {pattern_type: prebuilt, pattern_name: visa, action: MASK}
-        - {pattern_type: prebuilt, pattern_name: aws_access_key, action: BLOCK}
-litellm_settings:
-  callbacks: [detect_prompt_injection]
-  prompt_injection_params: {heuristics_check: true, similarity_check: false, llm_api_check: false}
-"""
+# What it has without another service: its filter on shapes of personal data and of keys, and on injections.
+_PATTERNS = {
+    "us_ssn": "BLOCK", "credit_card": "MASK", "email": "MASK", "us_phone": "MASK", "iban": "MASK", "ipv4": "MASK", "aws_access_key": "BLOCK",
+    "aws_secret_key": "BLOCK", "github_token": "BLOCK", "slack_token": "BLOCK", "generic_api_key": "BLOCK",
+}  # fmt: skip
+_INJECTIONS = (
+    "prompt_injection_jailbreak", "prompt_injection_system_prompt", "prompt_injection_data_exfiltration", "prompt_injection_sql",
+    "prompt_injection_malicious_code",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +175,7 @@ def _seawall(folder: Path, provider: int, *, on: bool) -> Generator[Side]:
     told = {"BENCH_PROVIDER": str(provider), "BENCH_STATE": str(state), "SEAWALL_MASTER_KEY": secret}
     port = free_port()
     began = time.monotonic()
-    with process("seawall" if on else "lean", port, **told) as server:
+    with process("full" if on else "lean", port, **told) as server:
         headers = {"authorization": f"Bearer {token}"}
         took = _first_answer(port, "/readyz", headers, began)
         yield Side(port, server, headers, "risk", took)
@@ -196,12 +188,17 @@ def _litellm(folder: Path, programs: Path, provider: int, *, on: bool) -> Genera
         "model_list:\n  - model_name: risk\n    litellm_params:\n      model: openai/gpt-5-mini\n"
         f"      api_base: http://127.0.0.1:{provider}/v1\n      api_key: none\n"
         + ("      rpm: 10000000\n      tpm: 1000000000\n" if on else "")
-        + (_GUARDS if on else "litellm_settings: {}\n")
+        + (_filter() if on else "")
         + "general_settings:\n  master_key: sk-bench\n"
     )
     port = free_port()
     command = [programs / "litellm", "--config", config, "--host", "127.0.0.1", "--port", str(port)]
-    quiet = {**os.environ, "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
+    quiet = {
+        **os.environ,
+        "LITELLM_LOG": "ERROR",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_TELEMETRY": "False",
+    }
     began = time.monotonic()
     with (folder / f"litellm-{on}.log").open("wb") as log:
         child = subprocess.Popen(
@@ -220,6 +217,27 @@ def _litellm(folder: Path, programs: Path, provider: int, *, on: bool) -> Genera
                 child.wait()
 
 
+def _filter() -> str:
+    """Return the peer's own filter, on what is asked and on what is answered."""
+    patterns = [
+        f"        - {{pattern_type: prebuilt, pattern_name: {name}, action: {action}}}\n"
+        for name, action in _PATTERNS.items()
+    ]
+    injections = [
+        f"        - {{category: {name}, enabled: true, action: BLOCK, severity_threshold: medium}}\n"
+        for name in _INJECTIONS
+    ]
+    return "".join(
+        (
+            "guardrails:\n  - guardrail_name: content\n    litellm_params:\n      guardrail: litellm_content_filter\n",
+            "      mode: [pre_call, post_call]\n      default_on: true\n      patterns:\n",
+            *patterns,
+            "      categories:\n",
+            *injections,
+        )
+    )
+
+
 def _first_answer(port: int, path: str, headers: dict[str, str], began: float) -> float:
     """Return the seconds from `began` to the first good answer."""
     asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
@@ -235,7 +253,16 @@ def _first_answer(port: int, path: str, headers: dict[str, str], began: float) -
 
 def _table(results: dict[str, Any]) -> Table:
     table = Table(title=f"Seawall beside {LITELLM}: a server of each on one core")
-    for column in ("guards", "at once", "CPU ms a request", "p50 ms", "p99 ms", "requests/s", "CPU ratio", "p99 ratio"):
+    for column in (
+        "guards",
+        "at once",
+        "CPU ms a request",
+        "p50 ms",
+        "p99 ms",
+        "requests/s",
+        "CPU ratio",
+        "p99 ratio",
+    ):
         table.add_column(column, justify="left" if column == "guards" else "right")
     for guards, found in results.items():
         ours, theirs, ratios = found["seawall"], found["litellm"], found["ratios"]

@@ -1,6 +1,6 @@
 """The parts of the service's benchmarks: a provider that answers at once, an application with every tier on, the same agent bare.
 
-`python -m benchmarks.service provider|bare|seawall|lean|shut` runs one of them until it is told to end, on the port in `BENCH_PORT`.
+`python -m benchmarks.service provider|bare|seawall|lean|full|shut` runs one of them until it is told to end, on the port in `BENCH_PORT`.
 """
 
 import asyncio
@@ -26,6 +26,11 @@ from seawall import Backpressure, Policy, RateLimit, Seawall, guards
 QUESTION = (
     '{"input": "How risky is contract number {n} between Acme and Beta, and which of its clauses says so?"}'
 )
+
+
+# Limits so far away that what is measured is their cost.
+_FAR = (RateLimit(10_000_000, "1m"), RateLimit(10_000_000, "1m", key="tenant"))
+_PATIENT = Backpressure(target="10s", interactive_wait="30s", queue=1_000, tenant_share=1.0, max_lag="10s")
 
 
 class Risk(BaseModel):
@@ -62,9 +67,8 @@ def agent_with_a_tool() -> Agent[None, Risk]:
 
 
 def seawall_app() -> Seawall:
-    """Make the application with every tier on; its limits are far away, so that what is measured is their cost."""
-    far = (RateLimit(10_000_000, "1m"), RateLimit(10_000_000, "1m", key="tenant"))
-    app = Seawall(limits=far)
+    """Make the application with every tier on."""
+    app = Seawall(limits=_FAR)
     policy = Policy(guards=guards.standard(), limits=[RateLimit(10_000_000, "1m", name="own")])
     app.add(agent(), policy)
     app.add(agent_with_a_tool(), policy)
@@ -72,9 +76,16 @@ def seawall_app() -> Seawall:
 
 
 def lean_app() -> Seawall:
-    """Make one that asks for a key and keeps its ledger, and judges, limits and distrusts nothing."""
-    app = Seawall()
+    """Make one that asks for a key and keeps its ledger, and judges and distrusts nothing; it lets all wait, as a proxy does."""
+    app = Seawall(limits=_FAR, backpressure=_PATIENT)
     app.add(agent(), Policy(guards=[], abuse=None))
+    return app
+
+
+def full_app() -> Seawall:
+    """Make one with every tier on that lets all wait rather than shed."""
+    app = Seawall(limits=_FAR, backpressure=_PATIENT)
+    app.add(agent(), Policy(guards=guards.standard(), limits=[RateLimit(10_000_000, "1m", name="own")]))
     return app
 
 
@@ -243,7 +254,7 @@ def main() -> None:
 
 def __getattr__(name: str) -> Any:
     """Make the application when a worker asks for it."""
-    made = {"seawall": seawall_app, "lean": lean_app, "shut": shut_app}
+    made = {"seawall": seawall_app, "lean": lean_app, "full": full_app, "shut": shut_app}
     if name in made:
         return made[name]()
     raise AttributeError(name)

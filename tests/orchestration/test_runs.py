@@ -5,15 +5,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.event import listen
-from sqlalchemy.schema import CreateTable
 
 from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.errors import ConfigError, StoreError
 from seawall.foundation.principal import Principal
-from seawall.orchestration.run_database import METADATA, open_engine
+from seawall.foundation.storage.database import open_database
 from seawall.orchestration.run_rows import RunLimits
 from seawall.orchestration.run_store import SqlRunStore, open_run_store
 from seawall.orchestration.runs import (
@@ -208,7 +204,8 @@ async def test_no_content_stands_in_the_files(tmp_path: Path) -> None:
         await runs.append_events(taken.lease, [Event("kind-078-05-1120", {"said": MARK})])
         await runs.finish(taken.lease, "done", [MARK])
         names = {path.name for path in tmp_path.iterdir()}
-        assert names == {"runs.db", "runs.db-wal", "runs.db-shm", "runs.db.lock"}
+        databases = {f"{name}.db{end}" for name in ("runs", "subjects") for end in ("", "-wal", "-shm")}
+        assert names == {*databases, "runs.db.lock"}
         files = raw(tmp_path)
         assert all((path.stat().st_mode & 0o777) == 0o600 for path in tmp_path.iterdir())
     assert taken.run.id.encode() in files
@@ -327,30 +324,4 @@ async def test_what_is_no_run_is_refused(runs: SqlRunStore) -> None:
         with pytest.raises(ConfigError):
             asked(**wrong)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ConfigError, match="postgresql://"):
-        open_engine("mysql://somewhere/db")
-
-
-async def test_every_statement_is_postgres_too(tmp_path: Path) -> None:
-    """All that a run's life and a sweep execute compiles for Postgres as well as for SQLite."""
-    seen: list[sa.ClauseElement] = []
-    async with open_run_store(tmp_path, Keyring.ephemeral()) as runs:
-
-        def note(_connection: object, statement: object, *_more: object) -> None:
-            if isinstance(statement, sa.ClauseElement) and not isinstance(statement, sqlite.Insert):
-                seen.append(statement)
-
-        listen(runs.database._engine, "before_execute", note)
-        for lane in ("interactive", "batch"):
-            await runs.create(asked(lane))
-        (taken,) = await runs.claim("w1", agents=["reviewer"])
-        await runs.append_events(taken.lease, [Event("x", 1)])
-        await runs.heartbeat(taken.lease)
-        await runs.events_after("acme", taken.run.id, 0)
-        await runs.finish(taken.lease, "done")
-        await runs.list("acme", before=taken.run.id)
-        await runs.cancel("acme", taken.run.id)
-        await runs.sweep()
-    assert len(seen) > 10
-    dialect = postgresql.dialect()
-    assert any("SKIP LOCKED" in str(statement.compile(dialect=dialect)) for statement in seen)
-    assert all(str(CreateTable(table).compile(dialect=dialect)) for table in METADATA.sorted_tables)
+        open_database("mysql://somewhere/db", "x")

@@ -15,9 +15,12 @@ from sqlalchemy.event import listen
 from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.errors import StoreError
 from seawall.foundation.principal import Principal
+from seawall.foundation.storage.database import open_database
+from seawall.foundation.subjects.book import SubjectBook
+from seawall.orchestration import idempotency_store
 from seawall.orchestration.idempotency import Fresh, KeyNames
 from seawall.orchestration.idempotency_store import SqlIdempotencyStore
-from seawall.orchestration.run_database import KEYS, RunDatabase, open_engine
+from seawall.orchestration.run_database import KEYS, RunDatabase
 from seawall.orchestration.run_store import SqlRunStore, open_run_store
 from seawall.orchestration.runs import NewRun, Run, RunExists
 
@@ -66,6 +69,8 @@ class Gate:
 async def test_operations_of_one_group_fail_each_for_itself(runs: SqlRunStore) -> None:
     """Of operations that are committed together one that fails half-way leaves nothing, and its neighbours all."""
     row = {
+        "tenant": "acme",
+        "subject": "sub_1",
         "fingerprint": "f",
         "run_id": "r",
         "token": "t",
@@ -162,8 +167,8 @@ async def test_a_key_claimed_for_nobody_is_free(runs: SqlRunStore, monkeypatch: 
     """A caller that goes away before it hears that the key is its own leaves it free at once."""
     keys, names = SqlIdempotencyStore(runs.database), KeyNames(Keyring.ephemeral())
     name, body = names.name("acme", "u", "r", "k"), names.fingerprint("acme", b"")
-    gate = Gate(runs.database.insert_new)
-    monkeypatch.setattr(runs.database, "insert_new", gate)
+    gate = Gate(idempotency_store.insert_new)
+    monkeypatch.setattr(idempotency_store, "insert_new", gate)
     await cancel_under_way(runs, gate, keys.claim(name, body, "run_1"))
     outcome = await keys.claim(name, body, "run_2")
     assert isinstance(outcome, Fresh)
@@ -197,7 +202,7 @@ async def test_a_broken_database_is_a_store_error(runs: SqlRunStore, tmp_path: P
 
 async def opening(folder: Path, code: int, times: int) -> int:
     """Open a database whose first connections fail with this code of SQLite's; how many were tried."""
-    engine, tried = open_engine(folder), 0
+    engine, tried = open_database(folder, "runs.db"), 0
 
     def fail(*_: object) -> None:
         nonlocal tried
@@ -208,13 +213,16 @@ async def opening(folder: Path, code: int, times: int) -> int:
             raise error
 
     listen(engine, "do_connect", fail)
-    database = RunDatabase(engine, Keyring.ephemeral())
+    ring = Keyring.ephemeral()
+    people = SubjectBook(folder / "people", ring)
+    database = RunDatabase(engine, ring, people)
     try:
         await database.open()
     except StoreError:
         return -tried
     finally:
         await database.close()
+        people.close()
     return tried
 
 

@@ -21,6 +21,7 @@ from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.economics.ledger import Ledger
 from seawall.foundation.events import EventBus
+from seawall.foundation.subjects.book import SubjectBook
 from seawall.orchestration.idempotency import KeyNames
 from seawall.orchestration.idempotency_store import SqlIdempotencyStore
 from seawall.orchestration.run_rows import RunLimits
@@ -46,8 +47,12 @@ async def open_site(
         )
         keys = stack.enter_context(open_key_store(settings.state, keyring, events=events, clock=clock))
         tokens = await _tokens(settings, events, clock, stack)
+        people = SubjectBook(settings.state, keyring, clock=clock)
+        stack.callback(people.close)
         runs = await stack.enter_async_context(
-            open_run_store(settings.state, keyring, limits=_run_limits(app, settings), clock=clock)
+            open_run_store(
+                settings.state, keyring, limits=_run_limits(app, settings), people=people, clock=clock
+            )
         )
         served: dict[str, Served] = {
             name: _hardened(added, shown, keyring, events) for name, added in app.agents.items()
@@ -67,6 +72,7 @@ async def open_site(
             limits=ServiceLimits(limits_of(settings, app.limits)),
             served=served,
             authenticator=Authenticator(keys, keyring, tokens=tokens, events=events),
+            people=people,
             runs=runs,
             idempotency=SqlIdempotencyStore(runs.database),
             key_names=KeyNames(keyring),

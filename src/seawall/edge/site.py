@@ -16,6 +16,7 @@ from seawall.foundation.clock import Clock
 from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.economics.ledger import Ledger
 from seawall.foundation.events import EventBus
+from seawall.foundation.subjects.book import SubjectBook
 from seawall.orchestration.idempotency import KeyNames
 from seawall.orchestration.idempotency_store import SqlIdempotencyStore
 from seawall.orchestration.run_store import SqlRunStore
@@ -36,6 +37,7 @@ class Site:
     limits: ServiceLimits
     served: Mapping[str, Served]
     authenticator: Authenticator
+    people: SubjectBook
     runs: SqlRunStore
     idempotency: SqlIdempotencyStore
     key_names: KeyNames

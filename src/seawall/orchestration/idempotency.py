@@ -7,11 +7,12 @@ store applies it atomically, before the work begins.
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal, Protocol
 
 from seawall.foundation.compliance.keyring import Keyring
+from seawall.foundation.compliance.pseudonyms import subject_names
 from seawall.foundation.compliance.retention import expired
 from seawall.foundation.errors import ConfigError, SeawallError, StoreError
 
@@ -30,10 +31,11 @@ class ClaimLost(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class KeyName:
-    """A key as it is stored: what it names cannot be read from it."""
+    """A key as it is stored: what it names cannot be read from it. `subject` is what its caller is called in records."""
 
     tenant: str
     digest: str
+    subject: str = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,8 @@ class KeyNames:
             raise ConfigError(
                 "an idempotency key is named by tenant, subject, route and key; none may be empty"
             )
-        return KeyName(tenant, self._digest("names", tenant, subject, route, key))
+        digest = self._digest("names", tenant, subject, route, key)
+        return KeyName(tenant, digest, subject_names(self._keyring, tenant, subject)[0])
 
     def fingerprint(self, tenant: str, body: bytes, content_type: str = "") -> str:
         """Return what tells a body from every other: of its bytes as sent, so another order of members is another body."""

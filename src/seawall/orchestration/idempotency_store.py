@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from seawall.foundation.compliance.retention import expires_at
 from seawall.foundation.errors import ConfigError, StoreError
+from seawall.foundation.storage.database import insert_new
 from seawall.foundation.units import Period, seconds, size
 from seawall.orchestration.idempotency import (
     Claim,
@@ -22,7 +23,7 @@ from seawall.orchestration.idempotency import (
     Replay,
     decide,
 )
-from seawall.orchestration.run_database import KEYS, RunDatabase, to_bytes
+from seawall.orchestration.run_database import KEYS, Place, RunDatabase, to_bytes
 from seawall.orchestration.runs import known_id
 
 _TRIES = 3
@@ -89,7 +90,8 @@ class SqlIdempotencyStore:
                     "answer with a reference to it"
                 )
             # No JSON has a bare line feed in it, so the first one ends the headers.
-            reply = self._database.seal(claim.name.tenant, claim.name.digest, "reply", head + b"\n" + body)
+            whose = self._whose(connection, claim)
+            reply = self._database.seal(_place(claim.name, whose), head + b"\n" + body)
             expiry = expires_at(self._clock.time(), self._ttl)
             self._change(connection, claim, {"status": status, "reply": reply, "expires_at": expiry})
 
@@ -106,8 +108,11 @@ class SqlIdempotencyStore:
     def _claim(self, connection: sa.Connection, name: KeyName, fingerprint: str, run_id: str) -> Outcome:
         now = self._clock.time()
         claim = Claim(name, secrets.token_hex(8), now + self._lease)
+        people = self._database.people
         new: dict[str, Any] = {
             "name": name.digest,
+            "tenant": name.tenant,
+            "subject": people.meet_named(name.tenant, [name.subject])[name.subject].id,
             "fingerprint": fingerprint,
             "run_id": run_id,
             "token": claim.token,
@@ -119,7 +124,7 @@ class SqlIdempotencyStore:
         }
         for _ in range(_TRIES):
             # First the insert, which only one can do; a look before it would be out of date.
-            if self._database.insert_new(connection, KEYS, new):
+            if insert_new(connection, KEYS, new):
                 return Fresh(claim, run_id, again=False)
             query = sa.select(KEYS).where(KEYS.c.name == name.digest).with_for_update()
             found = connection.execute(query).mappings().one_or_none()
@@ -151,17 +156,21 @@ class SqlIdempotencyStore:
                 return Conflict()
 
     def _replay(self, name: KeyName, row: dict[str, Any]) -> Replay:
-        content = self._database.unseal(name.tenant, name.digest, "reply", row["reply"])
+        content = self._database.unseal(_place(name, row["subject"]), row["reply"])
         head, _, body = content.partition(b"\n")
         headers = tuple((field, value) for field, value in json.loads(head))
         return Replay(row["status"], headers, body, row["run_id"])
 
+    def _whose(self, connection: sa.Connection, claim: Claim) -> str:
+        """Return whose a key is; ClaimLost where it is not this claimant's."""
+        found = connection.execute(sa.select(KEYS.c.subject).where(*self._held(claim))).scalar_one_or_none()
+        if found is None:
+            raise _lost()
+        return found
+
     def _change(self, connection: sa.Connection, claim: Claim, values: dict[str, Any]) -> None:
         if connection.execute(sa.update(KEYS).where(*self._held(claim)).values(**values)).rowcount != 1:
-            raise ClaimLost(
-                "the idempotency key is no longer this request's: it took longer than its lease and another took over, "
-                "or it was answered; renew the claim while the work goes on"
-            )
+            raise _lost()
 
     def _release(self, connection: sa.Connection, claim: Claim) -> None:
         """Forget the key; where an earlier claimant died over it, free it only, for its run may have begun."""
@@ -180,6 +189,17 @@ class SqlIdempotencyStore:
             KEYS.c.status.is_(None),
             KEYS.c.expires_at > self._clock.time(),
         )
+
+
+def _lost() -> ClaimLost:
+    return ClaimLost(
+        "the idempotency key is no longer this request's: it took longer than its lease and another took over, or it was "
+        "answered; renew the claim while the work goes on"
+    )
+
+
+def _place(name: KeyName, subject: str) -> Place:
+    return Place(name.tenant, subject, name.digest, "reply")
 
 
 def _key_row(row: dict[str, Any]) -> KeyRow:

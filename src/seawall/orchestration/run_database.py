@@ -15,28 +15,26 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.compliance.sealing import Sealer
-from seawall.foundation.errors import ConfigError, SeawallError, StoreError
-from seawall.foundation.storage.sqlite import open_sqlite
+from seawall.foundation.errors import SeawallError, StoreError
+from seawall.foundation.storage.database import begin_write, is_sqlite, make_tables
+from seawall.foundation.subjects.book import SubjectBook
 
 T = TypeVar("T")
 _PURPOSE = "runs"
 _READERS = 3
 _GROUP = 64
 _OPENING = 30.0
-_POSTGRES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 _CHECK = "key check"
 
 METADATA = sa.MetaData()
@@ -45,6 +43,8 @@ RUNS = sa.Table(
     METADATA,
     sa.Column("tenant", sa.String, primary_key=True),
     sa.Column("id", sa.String, primary_key=True),
+    # Whose run it is: the id under which their key is kept, not who they are.
+    sa.Column("subject", sa.String, nullable=False),
     sa.Column("agent", sa.String, nullable=False),
     sa.Column("lane", sa.Integer, nullable=False),
     sa.Column("state", sa.String, nullable=False),
@@ -68,6 +68,7 @@ RUNS = sa.Table(
     sa.Index("runs_to_claim", "state", "lane", "created_at", "id", "expires_at"),
     sa.Index("runs_by_lease", "state", "lease_until"),
     sa.Index("runs_of_tenant", "state", "tenant", "created_at", "expires_at"),
+    sa.Index("runs_of_subject", "tenant", "subject"),
 )
 EVENTS = sa.Table(
     "run_events",
@@ -84,6 +85,8 @@ KEYS = sa.Table(
     "idempotency_keys",
     METADATA,
     sa.Column("name", sa.String, primary_key=True),
+    sa.Column("tenant", sa.String, nullable=False),
+    sa.Column("subject", sa.String, nullable=False),
     sa.Column("fingerprint", sa.String, nullable=False),
     sa.Column("run_id", sa.String, nullable=False),
     sa.Column("token", sa.String, nullable=False),
@@ -92,6 +95,7 @@ KEYS = sa.Table(
     sa.Column("expires_at", sa.Double, nullable=False, index=True),
     sa.Column("status", sa.Integer, nullable=True),
     sa.Column("reply", sa.LargeBinary, nullable=True),
+    sa.Index("idempotency_keys_of_subject", "tenant", "subject"),
 )
 _NOTES = sa.Table(
     "notes",
@@ -99,6 +103,15 @@ _NOTES = sa.Table(
     sa.Column("name", sa.String, primary_key=True),
     sa.Column("sealed", sa.LargeBinary, nullable=False),
 )
+
+
+class Place(NamedTuple):
+    """Where a piece of content belongs: whose it is, in which record, and which part of that."""
+
+    tenant: str
+    subject: str
+    record: str
+    what: str
 
 
 class _Write(Generic[T]):
@@ -132,15 +145,17 @@ class RunDatabase:
         self,
         engine: sa.Engine,
         keyring: Keyring,
+        people: SubjectBook,
         *,
         clock: Clock = SYSTEM_CLOCK,
         most_waiting: int = 1_000,
     ) -> None:
         self._engine = engine
         self._keyring = keyring
+        self.people = people
         self.clock = clock
         self._most_waiting = most_waiting
-        self._sqlite = engine.dialect.name == "sqlite"
+        self._sqlite = is_sqlite(engine)
         # Elsewhere than on SQLite writers hold row locks, and groups of them in two processes could deadlock.
         self._group = _GROUP if self._sqlite else 1
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="seawall-runs-write")
@@ -159,7 +174,7 @@ class RunDatabase:
     async def open(self) -> None:
         """Make the tables; StoreError where the database was written under another master key."""
         await asyncio.get_running_loop().run_in_executor(self._writer, self._connect)
-        await self.write(METADATA.create_all)
+        await self.write(lambda connection: make_tables(connection, METADATA))
         await self.write(self._check_key)
 
     async def read(self, work: Callable[[sa.Connection], T]) -> T:
@@ -191,18 +206,13 @@ class RunDatabase:
             self._closed = True
         await asyncio.to_thread(self._shut_down)
 
-    def seal(self, tenant: str, record: str, what: str, content: bytes) -> bytes:
-        """Encrypt content for one place in one record of one tenant; elsewhere it does not open."""
-        return self._sealer(tenant).seal(content, _context(tenant, record, what))
+    def seal(self, place: Place, content: bytes) -> bytes:
+        """Encrypt content under its person's key, for one place; elsewhere it does not open. Erased if the key is gone."""
+        return self.people.get(place.tenant, place.subject).key.seal(content, _context(place))
 
-    def unseal(self, tenant: str, record: str, what: str, sealed: bytes) -> bytes:
-        """Return what was sealed for this place; StoreError for anything else."""
-        return self._sealer(tenant).open(sealed, _context(tenant, record, what))
-
-    def insert_new(self, connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
-        """Insert a row unless its primary key is taken; whether it was inserted."""
-        insert = sqlite.insert if self._sqlite else postgresql.insert
-        return connection.execute(insert(table).values(**row).on_conflict_do_nothing()).rowcount == 1
+    def unseal(self, place: Place, sealed: bytes) -> bytes:
+        """Return what was sealed for this place; StoreError for anything else, Erased if the key is gone."""
+        return self.people.get(place.tenant, place.subject).key.open(sealed, _context(place))
 
     def _connect(self) -> None:
         """Make the first connection.
@@ -219,15 +229,13 @@ class RunDatabase:
                     raise _failed(error) from None
             time.sleep(random.uniform(0.005, 0.05))  # noqa: S311  apart from one another, no secret
 
-    def _sealer(self, tenant: str) -> Sealer:
-        return Sealer(self._keyring, _PURPOSE, tenant=tenant)
-
     def _check_key(self, connection: sa.Connection) -> None:
         """Notice another master key at the start: under it every idempotency key would be a new one."""
+        sealer, context = Sealer(self._keyring, _PURPOSE), _CHECK.encode()
         kept = connection.execute(sa.select(_NOTES.c.sealed).where(_NOTES.c.name == _CHECK)).scalar()
         if kept is not None:
             try:
-                self.unseal("", _CHECK, "", kept)
+                sealer.open(kept, context)
             except StoreError:
                 raise StoreError(
                     "the run store was written under another master key; restore that key, or start over with a "
@@ -235,9 +243,7 @@ class RunDatabase:
                 ) from None
         # Sealed anew under the current key, so that an older one can be destroyed.
         connection.execute(sa.delete(_NOTES).where(_NOTES.c.name == _CHECK))
-        connection.execute(
-            sa.insert(_NOTES).values(name=_CHECK, sealed=self.seal("", _CHECK, "", b"seawall"))
-        )
+        connection.execute(sa.insert(_NOTES).values(name=_CHECK, sealed=sealer.seal(b"seawall", context)))
 
     def _enter(self) -> None:
         with self._lock:
@@ -291,10 +297,10 @@ class RunDatabase:
         if not group:
             return
         try:
+            # Who was erased meanwhile, by whichever process, is not written about.
+            self.people.refresh()
             with self._turn(), self._engine.begin() as connection:
-                if self._sqlite:
-                    # Before the first look: what is read and then written must not change in between.
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                begin_write(connection)
                 told = [write.attempt(connection) for write in group]
         except Exception as error:  # noqa: BLE001  whatever it is, its callers must hear of it
             failure = _failed(error)
@@ -332,21 +338,6 @@ def _lock_file(path: str) -> int:
     return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
 
-def open_engine(where: Path | str) -> sa.Engine:
-    """Open `runs.db` in a state folder, or a Postgres by its URL; ConfigError for another URL."""
-    if isinstance(where, Path) or "://" not in where:
-        return open_sqlite(Path(where) / "runs.db")
-    scheme = next((scheme for scheme in _POSTGRES if where.startswith(scheme)), None)
-    if scheme is None:
-        raise ConfigError("the run store takes a folder or a URL that begins with postgresql://")
-    try:
-        return sa.create_engine(
-            "postgresql+psycopg://" + where.removeprefix(scheme), hide_parameters=True, pool_pre_ping=True
-        )
-    except ImportError:
-        raise ConfigError("a Postgres URL needs psycopg 3; install psycopg, or name a folder") from None
-
-
 def to_bytes(value: object, most: int) -> bytes:
     """Write JSON; TypeError or ValueError for what is none, StoreError where it is longer than `most` bytes."""
     content = json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
@@ -357,9 +348,9 @@ def to_bytes(value: object, most: int) -> bytes:
     return content
 
 
-def _context(tenant: str, record: str, what: str) -> bytes:
-    # As JSON, so that no two triples read the same.
-    return json.dumps(["seawall.runs", tenant, record, what]).encode()
+def _context(place: Place) -> bytes:
+    # As JSON, so that no two places read the same.
+    return json.dumps(["seawall.runs", *place]).encode()
 
 
 def _busy(error: SQLAlchemyError) -> bool:

@@ -5,14 +5,16 @@ so. The first are kept rather than the last: whoever follows a run has seen them
 """
 
 import json
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from seawall.foundation.errors import StoreError
-from seawall.orchestration.run_database import EVENTS, RunDatabase, to_bytes
-from seawall.orchestration.runs import TRUNCATED, Event, Lease, RunEvent
+from seawall.orchestration.run_database import EVENTS, Place, RunDatabase, to_bytes
+from seawall.orchestration.runs import TRUNCATED, Event, RunEvent
+
+Row = Mapping[str, Any]
 
 
 class Bounds(NamedTuple):
@@ -42,27 +44,25 @@ def fit(events: Sequence[Event], kept: int, kept_bytes: int, bounds: Bounds) -> 
     return Group(content, used, truncated=False)
 
 
-def insert(
-    connection: sa.Connection, database: RunDatabase, lease: Lease, group: Group, last_seq: int
-) -> None:
+def insert(connection: sa.Connection, database: RunDatabase, run: Row, group: Group) -> None:
     """Write a group after the run's last event."""
-    first = last_seq + 1
+    first = run["last_seq"] + 1
     content = to_bytes(group.content, sum((group.size, 3 * len(group.content), 1024)))
     row = {
-        "tenant": lease.tenant,
-        "run_id": lease.run_id,
+        "tenant": run["tenant"],
+        "run_id": run["id"],
         "first_seq": first,
-        "last_seq": last_seq + len(group.content),
-        "sealed": database.seal(lease.tenant, lease.run_id, f"events {first}", content),
+        "last_seq": run["last_seq"] + len(group.content),
+        "sealed": database.seal(_place(run, first), content),
     }
     connection.execute(sa.insert(EVENTS).values(**row))
 
 
 def read(
-    connection: sa.Connection, database: RunDatabase, of: tuple[str, str], seq: int, most: int
+    connection: sa.Connection, database: RunDatabase, run: Row, seq: int, most: int
 ) -> Sequence[RunEvent]:
     """Return up to `most` events after `seq`; StoreError where one is missing, or is not the one that was written."""
-    tenant, run_id = of
+    tenant, run_id = run["tenant"], run["id"]
     query = (
         sa.select(EVENTS.c.first_seq, EVENTS.c.sealed)
         .where(EVENTS.c.tenant == tenant, EVENTS.c.run_id == run_id, EVENTS.c.last_seq > seq)
@@ -76,7 +76,7 @@ def read(
             raise StoreError(
                 f"event {expected} of run {run_id} is missing; restore the run store from a backup"
             )
-        content = json.loads(database.unseal(tenant, run_id, f"events {first}", row.sealed))
+        content = json.loads(database.unseal(_place(run, first), row.sealed))
         found += (
             RunEvent(number, kind, data)
             for number, (kind, data) in enumerate(content, first)
@@ -86,3 +86,7 @@ def read(
         if len(found) >= most:
             break
     return found[: max(most, 0)]
+
+
+def _place(run: Row, first: int) -> Place:
+    return Place(run["tenant"], run["subject"], run["id"], f"events {first}")

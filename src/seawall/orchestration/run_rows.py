@@ -10,10 +10,11 @@ import sqlalchemy as sa
 from seawall.foundation.compliance.retention import expires_at
 from seawall.foundation.errors import StoreError
 from seawall.foundation.principal import Principal
+from seawall.foundation.storage.database import insert_new
 from seawall.foundation.units import Period, seconds, size
 from seawall.orchestration import run_events
 from seawall.orchestration.engine import Json
-from seawall.orchestration.run_database import RUNS, RunDatabase, to_bytes
+from seawall.orchestration.run_database import RUNS, Place, RunDatabase, to_bytes
 from seawall.orchestration.runs import (
     LANES,
     Lease,
@@ -80,10 +81,12 @@ class RunRows:
     def insert(self, connection: sa.Connection, new: NewRun, taking: Row) -> dict[str, Any]:
         """Store a run, `taking` in place of what a queued one has; RunExists where there is one."""
         now, of = self._clock.time(), new.principal
+        whose = self._database.people.meet(of.tenant, of.subject).id
         asked = to_bytes([of.subject, sorted(of.scopes), new.input], self.content)
         row = {
             "tenant": of.tenant,
             "id": new.id,
+            "subject": whose,
             "agent": new.agent,
             "lane": LANES.index(new.lane),
             "state": "queued",
@@ -98,7 +101,7 @@ class RunRows:
             "lease_until": 0.0,
             "cancel_requested": False,
             "why": "",
-            "asked": self._database.seal(of.tenant, new.id, "asked", asked),
+            "asked": self._database.seal(Place(of.tenant, whose, new.id, "asked"), asked),
             "output": None,
             "last_seq": 0,
             "event_bytes": 0,
@@ -106,7 +109,7 @@ class RunRows:
         } | dict(taking)
         gone = RUNS.c.expires_at <= now
         connection.execute(sa.delete(RUNS).where(RUNS.c.tenant == of.tenant, RUNS.c.id == new.id, gone))
-        if not self._database.insert_new(connection, RUNS, row):
+        if not insert_new(connection, RUNS, row):
             raise RunExists(f"there is a run {new.id} already; read it, or give the new one another id")
         return row
 
@@ -203,7 +206,7 @@ class RunRows:
 
     def asked(self, row: Row) -> tuple[Principal, Json]:
         """Open who asked, and what; StoreError where it was altered."""
-        content = self._database.unseal(row["tenant"], row["id"], "asked", row["asked"])
+        content = self._database.unseal(place_of(row, "asked"), row["asked"])
         subject, scopes, given = json.loads(content)
         return Principal(row["tenant"], subject, frozenset(scopes)), given
 
@@ -212,6 +215,11 @@ def update(connection: sa.Connection, row: Row, *names: str) -> None:
     """Write these columns of a row."""
     which = sa.and_(RUNS.c.tenant == row["tenant"], RUNS.c.id == row["id"])
     connection.execute(sa.update(RUNS).where(which).values({name: row[name] for name in names}))
+
+
+def place_of(row: Row, what: str) -> Place:
+    """Return where a part of a run belongs."""
+    return Place(row["tenant"], row["subject"], row["id"], what)
 
 
 def to_run(row: Row) -> Run:

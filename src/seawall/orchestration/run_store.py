@@ -1,13 +1,13 @@
 """Runs in a database: one file `runs.db` in a state folder that several worker processes share.
 
-Inputs, outputs, events and subjects are sealed (AES-256-GCM) under a key of the tenant, each to its run and place. In
-plain text stand ids, tenants, names of agents and owners, lanes, states, codes, times and sizes. Leases compare the
+Inputs, outputs, events and subjects are sealed (AES-256-GCM) under the key of the person whose run it is, each to its
+place. In plain text stand ids, tenants, names of agents and owners, lanes, states, codes, times and sizes. Leases compare the
 clocks of the processes: on one machine there is one, several must agree to much less than a lease.
 
-The statements are SQLAlchemy's and hold to what SQLite and Postgres share. They are tested on SQLite; for Postgres only
-that they compile.
+The statements are SQLAlchemy's, for SQLite and Postgres.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,10 +17,21 @@ import sqlalchemy as sa
 
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.compliance.keyring import Keyring
+from seawall.foundation.storage.database import open_database
+from seawall.foundation.subjects.book import SubjectBook
 from seawall.orchestration import run_events
 from seawall.orchestration.engine import Json
-from seawall.orchestration.run_database import KEYS, RUNS, RunDatabase, open_engine, to_bytes
-from seawall.orchestration.run_rows import AT_ONCE, FACTS, RunLimits, RunRows, to_lease, to_run, update
+from seawall.orchestration.run_database import KEYS, RUNS, RunDatabase, to_bytes
+from seawall.orchestration.run_rows import (
+    AT_ONCE,
+    FACTS,
+    RunLimits,
+    RunRows,
+    place_of,
+    to_lease,
+    to_run,
+    update,
+)
 from seawall.orchestration.runs import (
     LANES,
     Appended,
@@ -48,19 +59,26 @@ async def open_run_store(
     keyring: Keyring,
     *,
     limits: RunLimits | None = None,
+    people: SubjectBook | None = None,
     clock: Clock = SYSTEM_CLOCK,
     most_waiting: int = 1_000,
 ) -> "AsyncGenerator[SqlRunStore]":
     """Open the runs of a state folder (or a Postgres URL); StoreError where they were written under another master key.
 
-    An operation that finds `most_waiting` before it is refused with StoreError.
+    Content is sealed under the keys of `people`, by default those of the same place. An operation that finds
+    `most_waiting` before it is refused with StoreError.
     """
-    database = RunDatabase(open_engine(where), keyring, clock=clock, most_waiting=most_waiting)
+    book = people or await asyncio.to_thread(SubjectBook, where, keyring, clock=clock)
+    database = RunDatabase(
+        open_database(where, "runs.db"), keyring, book, clock=clock, most_waiting=most_waiting
+    )
     try:
         await database.open()
         yield SqlRunStore(database, limits or RunLimits())
     finally:
         await database.close()
+        if people is None:
+            book.close()
 
 
 class SqlRunStore:
@@ -153,7 +171,7 @@ class SqlRunStore:
         def work(connection: sa.Connection) -> Run:
             row = self._rows.held(connection, lease)
             content = to_bytes(output, self._rows.content)
-            row["output"] = self.database.seal(lease.tenant, lease.run_id, "output", content)
+            row["output"] = self.database.seal(place_of(row, "output"), content)
             row |= {"state": state, "why": why, "ended_at": self._clock.time()}
             update(connection, row, "output", "state", "why", "ended_at")
             return to_run(row)
@@ -185,7 +203,7 @@ class SqlRunStore:
             principal, given = self._rows.asked(row)
             output: Json = None
             if row["output"] is not None:
-                output = json.loads(self.database.unseal(tenant, run_id, "output", row["output"]))
+                output = json.loads(self.database.unseal(place_of(row, "output"), row["output"]))
             return RunDetail(to_run(row), principal, given, output)
 
         return await self.database.read(work)
@@ -212,7 +230,7 @@ class SqlRunStore:
             row = self._rows.held(connection, lease)
             group = run_events.fit(events, row["last_seq"], row["event_bytes"], self._rows.bounds)
             if group.content and not row["truncated"]:
-                run_events.insert(connection, self.database, lease, group, row["last_seq"])
+                run_events.insert(connection, self.database, row, group)
                 row["last_seq"] += len(group.content)
                 row["event_bytes"] += group.size
                 row["truncated"] = group.truncated
@@ -229,7 +247,7 @@ class SqlRunStore:
             row = self._rows.find(connection, tenant, run_id)
             if row is None:
                 return None
-            found = run_events.read(connection, self.database, (tenant, run_id), seq, most)
+            found = run_events.read(connection, self.database, row, seq, most)
             return EventPage(to_run(row), found, seq)
 
         return await self.database.read(work)

@@ -3,6 +3,7 @@
 import os
 import secrets
 import stat
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn, Self
@@ -15,6 +16,7 @@ from seawall.foundation.errors import ConfigError
 _KEY_BYTES = 32
 _SALT = b"seawall.keyring.1"
 _MAX_VERSIONS = 999
+_RELOAD_SECONDS = 1.0
 _MOST_DERIVED = 4096
 # 32 random bytes have about 30 different values; fewer than 18 happens less than once in 10^13 keys.
 _MIN_DISTINCT = 18
@@ -28,14 +30,16 @@ class Keyring:
     It cannot be printed or pickled. It does not protect the master key in this process's memory.
     """
 
-    __slots__ = ("_derived", "_masters")
+    __slots__ = ("_derived", "_looked", "_masters", "_path")
 
-    def __init__(self, masters: dict[int, bytes]) -> None:
+    def __init__(self, masters: dict[int, bytes], *, path: Path | None = None) -> None:
         if not masters:
             raise ConfigError(f"a keyring needs at least one key of 64 hexadecimal digits; {_MAKE_ONE}")
         for version, master in masters.items():
             _check_key(version, master)
         self._masters = dict(sorted(masters.items()))
+        self._path = path
+        self._looked = 0.0
         # A derivation takes 20 µs, and every run needs some. They protect no less than the master beside them.
         self._derived: dict[tuple[int, str, str], bytes] = {}
 
@@ -44,7 +48,8 @@ class Keyring:
         """Read a key file; with `create`, make one for the owner's eyes only if there is none.
 
         Line n is version n: 64 hexadecimal digits, or `-` for a key that was destroyed. The last line is
-        current, so a key is rotated by appending a line. ConfigError where the file is missing, open to others,
+        current, so a key is rotated by appending a line; a ring that meets a record of a version it does not know reads the
+        file again. ConfigError where the file is missing, open to others,
         or holds something that is not a random key. Two processes that create at once end up with one key.
         """
         path = Path(path)
@@ -57,7 +62,7 @@ class Keyring:
                 ) from None
             _create_private(path, secrets.token_hex(_KEY_BYTES) + "\n")
             text = _read_private(path)
-        return cls(_parse(text))
+        return cls(_parse(text), path=path)
 
     @classmethod
     def from_hex(cls, text: str) -> Self:
@@ -95,10 +100,24 @@ class Keyring:
         return found
 
     def _derive(self, version: int, purpose: str, tenant: str) -> bytes:
+        if version not in self._masters:
+            self.reload()
         master = self._masters[version]
         # Lengths first, so that no two (purpose, tenant) pairs read the same.
         info = b"".join(len(part).to_bytes(4, "big") + part for part in (_encode(purpose), _encode(tenant)))
         return HKDF(SHA256(), _KEY_BYTES, _SALT, info).derive(master)
+
+    def reload(self) -> None:
+        """Take keys that were appended to the file it was read from; at most once a second, and never one away."""
+        now = time.monotonic()
+        if self._path is None or now - self._looked < _RELOAD_SECONDS:
+            return
+        self._looked = now
+        read = _parse(_read_private(self._path))
+        for version, master in read.items():
+            _check_key(version, master)
+        if all(read.get(version, master) == master for version, master in self._masters.items()):
+            self._masters = dict(sorted({**self._masters, **read}.items()))
 
     def fingerprint(self) -> str:
         """Name the current key in logs: 16 hexadecimal digits that lead back to nothing."""

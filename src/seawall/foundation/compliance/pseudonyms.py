@@ -67,7 +67,15 @@ class Pseudonyms:
 
     def subject(self, value: str) -> str:
         """Name a caller in ledgers and audit rows: `s-` and 24 digits, by a key that no token is made with."""
-        return "s-" + _digest(self._subject, "SUBJECT", value)[:24]
+        return _subject(self._subject, value)
+
+
+def subject_names(keyring: Keyring, tenant: str, value: str) -> tuple[str, ...]:
+    """Return what a caller is called in records, by each key version there is, the current one first."""
+    versions = reversed(keyring.versions)
+    return tuple(
+        _subject(keyring.key("subject", tenant=tenant, version=version), value) for version in versions
+    )
 
 
 class Vault:
@@ -189,6 +197,10 @@ def normalise(kind: str, value: str) -> str:
     if kind.endswith(("_CODE", "_NUMBER")):
         return "".join(letter for letter in text if letter.isalnum())
     return " ".join(text.replace(",", " ").replace(".", " ").split()) if kind == "STREET_ADDRESS" else text
+
+
+def _subject(key: bytes, value: str) -> str:
+    return "s-" + _digest(key, "SUBJECT", value)[:24]
 
 
 def _digest(key: bytes, kind: str, value: str) -> str:

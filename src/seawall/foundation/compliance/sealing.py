@@ -23,20 +23,19 @@ class Sealer:
     state: put what distinguishes records, such as their id, into `context`.
     """
 
-    __slots__ = ("_ciphers", "_current")
+    __slots__ = ("_ciphers", "_keyring", "_of")
 
     def __init__(self, keyring: Keyring, purpose: str, *, tenant: str = "") -> None:
-        self._ciphers = {
-            version: AESGCM(keyring.key(f"seal:{purpose}", tenant=tenant, version=version))
-            for version in keyring.versions
-        }
-        self._current = keyring.current
+        self._keyring = keyring
+        self._of = (f"seal:{purpose}", tenant)
+        self._ciphers: dict[int, AESGCM] = {}
 
     def seal(self, plaintext: bytes, context: bytes) -> bytes:
         """Encrypt and authenticate; `context` is authenticated, not kept, and must be given again to open."""
-        header = _MAGIC + self._current.to_bytes(2, "big")
+        version = self._keyring.current
+        header = _MAGIC + version.to_bytes(2, "big")
         nonce = os.urandom(_NONCE_BYTES)
-        return header + nonce + self._ciphers[self._current].encrypt(nonce, plaintext, header + context)
+        return header + nonce + self._cipher(version).encrypt(nonce, plaintext, header + context)
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
         """Return what was sealed; StoreError where the key or context is another, or a bit was changed."""
@@ -47,12 +46,13 @@ class Sealer:
             )
         header, nonce = sealed[:_HEADER_BYTES], sealed[_HEADER_BYTES : _HEADER_BYTES + _NONCE_BYTES]
         version = int.from_bytes(header[len(_MAGIC) :], "big")
-        cipher = self._ciphers.get(version)
-        if cipher is None:
+        try:
+            cipher = self._cipher(version)
+        except KeyError:
             raise StoreError(
-                f"the record was sealed with key version {version}, the keyring holds {sorted(self._ciphers)}; "
+                f"the record was sealed with key version {version}, the keyring holds {list(self._keyring.versions)}; "
                 "start with the key file that was in use then (a destroyed key cannot be replaced)"
-            )
+            ) from None
         try:
             return cipher.decrypt(nonce, sealed[_HEADER_BYTES + _NONCE_BYTES :], header + context)
         except InvalidTag:
@@ -60,3 +60,12 @@ class Sealer:
                 f"cannot open a record sealed with key version {version}: the key is another one, the record was "
                 "altered, or it belongs elsewhere; check that the key file is the one it was written with"
             ) from None
+
+    def _cipher(self, version: int) -> AESGCM:
+        found = self._ciphers.get(version)
+        if found is None:
+            purpose, tenant = self._of
+            found = self._ciphers[version] = AESGCM(
+                self._keyring.key(purpose, tenant=tenant, version=version)
+            )
+        return found
