@@ -94,12 +94,12 @@ def impatient(path: Path, **options: Any) -> Ledger:
     """A ledger that waits for nobody's lock."""
     ledger = Ledger(path, group_seconds=0.001, **options)
 
-    @event.listens_for(ledger._engine, "connect")
+    @event.listens_for(ledger.engine, "connect")
     def hurry(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA busy_timeout=0")
 
     _ = hurry
-    ledger._engine.dispose()
+    ledger.engine.dispose()
     return ledger
 
 

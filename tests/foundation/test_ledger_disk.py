@@ -31,13 +31,13 @@ class Disk:
         self.pragma = pragma
         self.told: list[Event] = []
         self.ledger = Ledger(path, events=EventBus(self.told.append), group_seconds=0.001)
-        event.listen(self.ledger._engine, "connect", self._connected)
-        self.ledger._engine.dispose()
+        event.listen(self.ledger.engine, "connect", self._connected)
+        self.ledger.engine.dispose()
 
     def mend(self) -> None:
         """Let it be a disk as any other."""
         self.pragma = ""
-        self.ledger._engine.dispose()
+        self.ledger.engine.dispose()
 
     def _connected(self, connection: Any, _record: object) -> None:
         if self.pragma:
@@ -99,7 +99,7 @@ def test_a_file_that_is_damaged_is_the_disks_fault(tmp_path: Path) -> None:
     """Rows that were not written for it are kept, and counted as lost where it stays so."""
     path = tmp_path / "ledger.db"
     ledger = Ledger(path, group_seconds=0.001)
-    ledger._engine.dispose()
+    ledger.engine.dispose()
     for other in tmp_path.glob("ledger.db-*"):
         other.unlink()
     path.write_bytes(b"no database " * 1000)

@@ -41,7 +41,8 @@ from seawall.defense.pipeline import Pipeline
 from seawall.defense.run_state import Channel, NotHardened, RunState, current_run, run_under_way
 from seawall.defense.streaming import as_text, judge_response
 from seawall.foundation.errors import Rejected
-from seawall.foundation.events import GuardTripped, Refused
+from seawall.foundation.events import ApprovalDecided, GuardTripped, Refused, ToolCalled
+from seawall.foundation.versions import version_of
 
 _TAINTED = "tainted"
 _CERTAIN = 0.9
@@ -104,8 +105,12 @@ class GuardCapability(AbstractCapability[Any]):
                 await self._judge_heard(run, Heard(text, "document"))
         for piece in heard(request_context.messages, run.words, run.vouched):
             await self._judge_heard(run, piece)
-        if self.canary is not None:
-            run.hidden = hidden_texts(request_context)
+        if self.canary is not None or not run.prompt_version:
+            hidden = hidden_texts(request_context)
+            run.hidden = () if self.canary is None else hidden
+            run.prompt_version = run.prompt_version or version_of(
+                [text.replace(self.marker, "") for text in hidden]
+            )
         return request_context
 
     async def judge_asked(self, run: RunState, asked: Asked) -> None:
@@ -159,8 +164,10 @@ class GuardCapability(AbstractCapability[Any]):
         """Note that the run is about to read what a stranger wrote, in a result or in why there is none."""
         run, trusted = current_run(), result_is_trusted(tool_def.metadata)
         run.acted = True
+        came_back = False
         try:
             result = await handler(args)
+            came_back = True
         except (ApprovalRequired, CallDeferred, Rejected):
             raise
         except Exception as error:
@@ -170,6 +177,12 @@ class GuardCapability(AbstractCapability[Any]):
             else:
                 run.tainted = run.tainted or not trusted
             raise
+        finally:
+            effects = " ".join(sorted(effects_of(tool_def.metadata)))
+            outcome = "ok" if came_back else "failed"
+            run.events.publish(
+                ToolCalled(run.id, run.caller.tenant, run.actor, call.tool_name, effects, outcome)
+            )
         run.tainted = run.tainted or not trusted
         if trusted:
             run.vouched.add((call.tool_name, call.tool_call_id))
@@ -196,6 +209,9 @@ class GuardCapability(AbstractCapability[Any]):
             # Nothing but a plain yes is one.
             approved = (await self.approver(pending)) is True
             run.note_verdict(f"approval:{'allow' if approved else 'deny'}")
+            run.events.publish(
+                ApprovalDecided(run.id, run.caller.tenant, run.actor, call.tool_name, approved)
+            )
             results.approvals[call.tool_call_id] = approved or ToolDenied(_DENIED)
         return results
 
@@ -268,7 +284,9 @@ class GuardCapability(AbstractCapability[Any]):
 
     def _publish(self, run: RunState, verdict: Verdict) -> None:
         run.events.publish(
-            GuardTripped(run.id, run.caller.tenant, verdict.guard, verdict.outcome, verdict.reason_code)
+            GuardTripped(
+                run.id, run.caller.tenant, verdict.guard, verdict.outcome, verdict.reason_code, run.actor
+            )
         )
 
     def _refuse(self, run: RunState, verdict: Verdict) -> NoReturn:
@@ -315,7 +333,7 @@ class GuardCapability(AbstractCapability[Any]):
             raise
 
     def _tell(self, run: RunState, refusal: RateLimited) -> None:
-        run.events.publish(Refused(run.id, run.caller.tenant, "rate limit", refusal.retry_after))
+        run.events.publish(Refused(run.id, run.caller.tenant, "rate limit", refusal.retry_after, run.actor))
 
 
 def _passage(text: str, verdict: Verdict) -> str:

@@ -101,6 +101,7 @@ class Hardened(Generic[DepsT, OutputT]):
         self._secret = parts.keyring.key("abuse")
         self._deadline = seconds(policy.deadline)
         self._retention = seconds(policy.retention)
+        self._policy_version = policy.version
 
     async def run(
         self,
@@ -207,13 +208,14 @@ class Hardened(Generic[DepsT, OutputT]):
         known = principal if isinstance(principal, Caller) else Caller.of(principal)
         caller = Caller.of(principal, agent=self.name, ip=known.ip, api_key=known.api_key)
         parts, capability = self._parts, self._parts.capability
-        vault = Vault(Pseudonyms(parts.keyring, caller.tenant)) if self.policy.pseudonymises else None
+        pseudonyms = Pseudonyms(parts.keyring, caller.tenant)
+        vault = Vault(pseudonyms) if self.policy.pseudonymises else None
         now, clock = parts.clock.time(), parts.clock.monotonic()
         allowance = allow(self.policy.deadline, retries=self.policy.most_retries, clock=parts.clock)
         run = RunState(
             new_id("txn"), caller, parts.events, vault, allowance, now, clock, tokens_without_retrieval
         )
-        run.model = self.guarded_model
+        run.model, run.actor = self.guarded_model, pseudonyms.subject(caller.subject)
         if capability.pipeline is not None:
             run.output_judge = partial(capability.judge_output, run)
         return run
@@ -235,7 +237,7 @@ class Hardened(Generic[DepsT, OutputT]):
             await self._judged(run, asked)
             turn = await self._turn(run)
         except (Distrusted, RateLimited) as refusal:
-            refused = Refused(run.id, run.caller.tenant, refusal.by, refusal.retry_after)
+            refused = Refused(run.id, run.caller.tenant, refusal.by, refusal.retry_after, run.actor)
             parts.events.publish(refused)
             raise
         with turn or nullcontext():
@@ -305,7 +307,7 @@ class Hardened(Generic[DepsT, OutputT]):
         parts = self._parts
         transaction = row_of(
             run,
-            subject=Pseudonyms(parts.keyring, run.caller.tenant),
+            policy_version=self._policy_version,
             seconds=parts.clock.monotonic() - run.started,
             retention=self._retention,
         )

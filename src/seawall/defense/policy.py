@@ -18,6 +18,7 @@ from seawall.defense.pipeline import Guarded
 from seawall.defense.resilience import CircuitBreaker, Hedge, Retries
 from seawall.foundation.errors import ConfigError
 from seawall.foundation.units import Period, seconds
+from seawall.foundation.versions import version_of
 
 # Tools may well take long, and no longer than the run: only what fails counts against them.
 _TOOLS = Protection(timeout="60s", breaker=CircuitBreaker(slow_call="60s"))
@@ -109,6 +110,11 @@ class Policy:
     def pseudonymises(self) -> bool:
         """Whether personal data is replaced before the model sees it."""
         return any(isinstance(guard, Pseudonymise) for guard in self.guards)
+
+    @property
+    def version(self) -> str:
+        """What tells this policy from another, in ledger rows and audit records; the same in every process."""
+        return version_of(self.describe())
 
     def describe(self) -> dict[str, Any]:
         """Return the composition as plain data, in the order in which it takes effect."""

@@ -9,19 +9,18 @@ from seawall.defense.guards import GuardBlocked
 from seawall.defense.hardened_stream import StreamAbandoned
 from seawall.defense.resume import StreamInterrupted
 from seawall.defense.run_state import RunState
-from seawall.foundation.compliance.pseudonyms import Pseudonyms
 from seawall.foundation.errors import Rejected
 from seawall.foundation.transaction import Outcome, Transaction
 
 
-def row_of(run: RunState, *, subject: Pseudonyms, seconds: float, retention: float) -> Transaction:
+def row_of(run: RunState, *, policy_version: str, seconds: float, retention: float) -> Transaction:
     """Make the row of a run that took `seconds` and whose row is kept for `retention` seconds."""
     if run.vault is not None and len(run.vault):
         run.note_verdict("pseudonymise:replace")
     return Transaction(
         id=run.id,
         tenant=run.caller.tenant,
-        subject=subject.subject(run.caller.subject),
+        subject=run.actor,
         agent=run.caller.agent or "",
         model=run.answered_by,
         started_at=run.started_at,
@@ -41,6 +40,8 @@ def row_of(run: RunState, *, subject: Pseudonyms, seconds: float, retention: flo
         verdicts=tuple(run.verdicts),
         attempts=tuple(run.attempts),
         detail=run.detail,
+        policy_version=policy_version,
+        prompt_version=run.prompt_version,
     )
 
 

@@ -30,6 +30,7 @@ class RunState:
     """Collects one run's times, verdicts and attempts, as the `Trail` of all that it depends on; becomes its ledger row.
 
     `level` is how much less than asked for answered it, `missing` what it went on without, by the dependency's name.
+    `actor` is the caller's pseudonym, `prompt_version` a digest of the instructions.
     `started_at` is seconds since the epoch, `started` monotonic seconds. `tainted` says that the run has read
     untrusted text; `offence` is the caller's own passage that a guard refused, "" where there is none; `hidden` are the
     instructions that nobody but the model is to read. `acted` says that something was called that may have done something,
@@ -54,6 +55,8 @@ class RunState:
     verdicts: list[str] = field(default_factory=list[str])
     attempts: list[str] = field(default_factory=list[str])
     answered_by: str = ""
+    actor: str = ""
+    prompt_version: str = ""
     level: Degradation = "full"
     missing: list[str] = field(default_factory=list[str])
     acted: bool = False
@@ -121,7 +124,7 @@ class RunState:
 
     def held_back(self, by: str, retry_after: float | None) -> None:
         """Tell that an attempt was not made."""
-        self.events.publish(Refused(self.id, self.caller.tenant, by, retry_after))
+        self.events.publish(Refused(self.id, self.caller.tenant, by, retry_after, self.actor))
 
     def go_without(self, dependency: str) -> None:
         """Note that the answer has to do without a dependency."""

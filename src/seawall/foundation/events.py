@@ -18,23 +18,76 @@ class TransactionFinished:
 
 @dataclass(frozen=True, slots=True)
 class GuardTripped:
-    """A guard let something not pass as it was; holds codes only, never the content."""
+    """A guard let something not pass as it was; holds codes only, never the content. `subject` is a pseudonym."""
 
     transaction_id: str
     tenant: str
     guard: str
     outcome: str
     reason_code: str
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A limit, a bulkhead or a breaker turned work away."""
+    """A limit, a bulkhead or a breaker turned work away; before there was a transaction, its id is empty."""
 
     transaction_id: str
     tenant: str
     by: str
     retry_after: float | None
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkShed:
+    """The service did not begin work, for want of room: so many requests within a second, for one `reason`."""
+
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """A run called a tool, with these effects on the world (`egress`, `side_effect`); whether it came back."""
+
+    transaction_id: str
+    tenant: str
+    subject: str
+    tool: str
+    effects: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalDecided:
+    """Somebody was asked whether a tool may be called, and said so or not."""
+
+    transaction_id: str
+    tenant: str
+    subject: str
+    tool: str
+    approved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRead:
+    """Somebody read what is kept of a run: `reader` is a caller's pseudonym or an operator, `why` a code or a grant's id."""
+
+    run_id: str
+    tenant: str
+    reader: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorActed:
+    """An operator changed something, or a changed file of settings took effect: `act` is a code such as `key.revoked`."""
+
+    operator: str
+    act: str
+    tenant: str
+    about: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +140,18 @@ class LoginFailed:
 
 
 Event = (
-    TransactionFinished | GuardTripped | Refused | BreakerChanged | StoreChanged | TrustChanged | LoginFailed
+    TransactionFinished
+    | GuardTripped
+    | Refused
+    | WorkShed
+    | ToolCalled
+    | ApprovalDecided
+    | ContentRead
+    | OperatorActed
+    | BreakerChanged
+    | StoreChanged
+    | TrustChanged
+    | LoginFailed
 )
 Subscriber = Callable[[Event], None]
 

@@ -18,7 +18,8 @@ class Transaction:
     the whole document gone along; 0 where that does not apply. `attempts` are `model:outcome`, in order.
     `degradation` is how much less than asked for the caller got: another model's answer (`fallback`), that of a smaller
     one (`reduced`), one given earlier (`cached`), one in which the parts named in `missing` are missing (`partial`), none
-    (`refused`). `expires_at` is seconds since the epoch: after it the row is never read again and is deleted.
+    (`refused`). `policy_version` and `prompt_version` are digests of the policy and of the agent's instructions, empty where
+    no model was asked. `expires_at` is seconds since the epoch: after it the row is never read again and is deleted.
     """
 
     id: str
@@ -43,6 +44,8 @@ class Transaction:
     verdicts: tuple[str, ...] = field(default=())
     attempts: tuple[str, ...] = field(default=())
     detail: str = ""
+    policy_version: str = ""
+    prompt_version: str = ""
 
     @property
     def tokens_saved(self) -> int:

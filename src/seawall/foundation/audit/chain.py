@@ -9,6 +9,9 @@ import json
 from hashlib import sha256
 from typing import NamedTuple
 
+# How many records lie between two signed checkpoints of a chain.
+CHECKPOINT_EACH = 1_000
+
 
 class Link(NamedTuple):
     """A record as stored. `at_us` is microseconds since the epoch, `subject` the id of the person it is sealed for."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from seawall.foundation.audit.chain import (
+    CHECKPOINT_EACH,
     Head,
     Link,
     beginning,
@@ -22,11 +23,10 @@ from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.compliance.signing import Signer
 from seawall.foundation.events import EventBus
-from seawall.foundation.storage.database import begin_write, insert_new, make_tables, open_database
+from seawall.foundation.storage.database import begin_alone, insert_new, make_tables, open_database
 from seawall.foundation.storage.group_writer import GroupWriter
 from seawall.foundation.subjects.book import Erased, Subject, SubjectBook
 
-_CHECKPOINT_EACH = 1_000
 _NOBODY = "nobody"
 
 
@@ -55,7 +55,7 @@ class AuditLog:
         self.people = people
         self._clock = clock
         with self.engine.begin() as connection:
-            begin_write(connection)
+            begin_alone(connection)
             make_tables(connection, METADATA)
         self._writer = GroupWriter(
             "audit",
@@ -124,7 +124,7 @@ class AuditLog:
     def prune(self, tenant: str, before: float) -> int:
         """Delete a tenant's records from before a moment, for good, and note where its chain begins now; how many."""
         with self.engine.begin() as connection:
-            begin_write(connection)
+            begin_alone(connection)
             head = self._heads(connection, [tenant]).get(tenant)
             if head is None:
                 return 0
@@ -154,7 +154,6 @@ class AuditLog:
         by_tenant: dict[str, list[AuditRecord]] = {}
         for record in group:
             by_tenant.setdefault(record.tenant, []).append(record)
-        # In one order for all processes, so that none waits for another that waits for it.
         tenants = sorted(by_tenant)
         self.people.refresh()
         keys = {
@@ -162,7 +161,8 @@ class AuditLog:
             for tenant in tenants
         }
         with self.engine.begin() as connection:
-            begin_write(connection)
+            # Two processes that extended one chain would fork it.
+            begin_alone(connection)
             heads = self._heads(connection, tenants)
             self._enrol(connection, [tenant for tenant in tenants if tenant not in heads])
             links: list[Link] = []
@@ -204,7 +204,7 @@ class AuditLog:
         }
 
     def _heads(self, connection: sa.Connection, tenants: Sequence[str]) -> dict[str, Head]:
-        query = sa.select(HEADS).where(HEADS.c.tenant.in_(tenants)).order_by(HEADS.c.tenant).with_for_update()
+        query = sa.select(HEADS).where(HEADS.c.tenant.in_(tenants))
         return {row[0]: Head(*row[:5]) for row in connection.execute(query)}
 
     def _enrol(self, connection: sa.Connection, new: Sequence[str]) -> None:
@@ -230,7 +230,7 @@ class AuditLog:
     def _store_checkpoints(self, connection: sa.Connection, links: Sequence[Link]) -> None:
         now = round(self._clock.time() * 1e6)
         for link in links:
-            if link.seq % _CHECKPOINT_EACH == 0:
+            if link.seq % CHECKPOINT_EACH == 0:
                 signature = self.signer.sign(checkpoint(link.tenant, link.seq, link.hash, now))
                 row = {"tenant": link.tenant, "seq": link.seq, "hash": link.hash}
                 insert_new(connection, CHECKPOINTS, row | {"at_us": now, "signature": signature})

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 Fact = str | int | float | bool | None
-NOTHING: Mapping[str, Fact] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,4 +19,4 @@ class AuditRecord:
     at: float
     actor: str = ""
     run_id: str = ""
-    facts: Mapping[str, Fact] = field(default=NOTHING)
+    facts: Mapping[str, Fact] = field(default_factory=dict[str, Fact])

@@ -6,7 +6,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from seawall.foundation.audit.chain import Head, Link, checkpoint, hash_of, roster_hash, signed_part
+from seawall.foundation.audit.chain import (
+    CHECKPOINT_EACH,
+    Head,
+    Link,
+    checkpoint,
+    hash_of,
+    roster_hash,
+    signed_part,
+)
 from seawall.foundation.audit.tables import AUDIT, CHECKPOINTS, HEADS, ROSTER
 from seawall.foundation.compliance.signing import Signer
 
@@ -121,7 +129,7 @@ def _wrong(link: Link, hashed: bytes, before: str | None) -> str:
 
 def _unlike(link: Link, point: Any, signer: Signer) -> str:
     if point is None:
-        return ""
+        return "" if link.seq % CHECKPOINT_EACH else "the checkpoint of the record is missing"
     if point.hash != link.hash:
         return "the record is not the one of which a checkpoint was signed"
     if not signer.verify(checkpoint(link.tenant, link.seq, point.hash, point.at_us), point.signature):

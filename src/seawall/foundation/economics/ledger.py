@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import OperationalError
 
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.events import Event, EventBus, TransactionFinished
+from seawall.foundation.storage.database import begin_write, insert_new, make_tables, open_database
 from seawall.foundation.storage.group_writer import GroupWriter
-from seawall.foundation.storage.sqlite import open_sqlite
 from seawall.foundation.transaction import Transaction
 
 _LIST_FIELDS = ("missing", "verdicts", "attempts")
@@ -41,11 +39,14 @@ _ledger = sa.Table(
     sa.Column("verdicts", sa.JSON, nullable=False),
     sa.Column("attempts", sa.JSON, nullable=False),
     sa.Column("detail", sa.String, nullable=False),
+    sa.Column("policy_version", sa.String, nullable=False, server_default=""),
+    sa.Column("prompt_version", sa.String, nullable=False, server_default=""),
+    sa.Index("ledger_of_subject", "tenant", "subject"),
 )
 
 
 class Ledger:
-    """Subscribes to the event stream and keeps one row a transaction in SQLite until it expires.
+    """Subscribes to the event stream and keeps one row a transaction, in a SQLite file or a Postgres, until it expires.
 
     Rows are committed in groups, as `GroupWriter` has it: appending never touches the disk, a power cut can lose the rows
     of the last `group_seconds`, and while the file cannot be written rows are kept and tried again. A row that is appended
@@ -54,15 +55,20 @@ class Ledger:
 
     def __init__(
         self,
-        path: Path,
+        where: Path | str,
         *,
         events: EventBus | None = None,
         clock: Clock = SYSTEM_CLOCK,
         group_seconds: float = 0.05,
         capacity: int = 50_000,
     ) -> None:
-        self._engine = open_sqlite(path)
-        _prepare(self._engine)
+        if isinstance(where, Path):
+            self.engine = open_database(where.parent, where.name)
+        else:
+            self.engine = open_database(where, "ledger.db")
+        with self.engine.begin() as connection:
+            begin_write(connection)
+            make_tables(connection, _metadata)
         self._clock = clock
         self._writer = GroupWriter(
             "ledger",
@@ -109,44 +115,25 @@ class Ledger:
         try:
             self._writer.close()
         finally:
-            self._engine.dispose()
+            self.engine.dispose()
 
     def rows(self) -> Iterator[Transaction]:
         """Every transaction that has not expired, oldest first."""
         query = sa.select(_ledger).where(_ledger.c.expires_at > self._clock.time()).order_by(_ledger.c.id)
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             for row in connection.execution_options(yield_per=500).execute(query).mappings():
                 yield _from_row(dict(row))
 
     def sweep(self) -> int:
         """Delete what has expired, for good; returns how many rows went."""
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             done = connection.execute(sa.delete(_ledger).where(_ledger.c.expires_at <= self._clock.time()))
         return done.rowcount
 
     def _insert(self, group: list[Transaction]) -> None:
         rows = [_to_row(transaction) for transaction in group]
-        with self._engine.begin() as connection:
-            connection.execute(insert(_ledger).on_conflict_do_nothing(index_elements=["id"]), rows)
-
-
-def _prepare(engine: sa.Engine) -> None:
-    """Create the table, or add to one of an earlier version what it lacks."""
-    _metadata.create_all(engine)
-    if _lacks_missing(engine):
-        try:
-            with engine.begin() as connection:
-                connection.execute(
-                    sa.text("ALTER TABLE ledger ADD COLUMN missing JSON NOT NULL DEFAULT '[]'")
-                )
-        except OperationalError:
-            # Another process may have opened it at the same time, and added it.
-            if _lacks_missing(engine):
-                raise
-
-
-def _lacks_missing(engine: sa.Engine) -> bool:
-    return "missing" not in {column["name"] for column in sa.inspect(engine).get_columns("ledger")}
+        with self.engine.begin() as connection:
+            insert_new(connection, _ledger, rows)
 
 
 def _to_row(transaction: Transaction) -> dict[str, Any]:

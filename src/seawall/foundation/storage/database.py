@@ -11,8 +11,8 @@ from seawall.foundation.errors import ConfigError
 from seawall.foundation.storage.sqlite import open_sqlite
 
 _POSTGRES = ("postgresql://", "postgres://", "postgresql+psycopg://")
-# Any number of our own: whoever makes tables waits for whoever else does.
-_PREPARING = 7_325_521
+# Any numbers of our own: whoever makes tables, or writes alone, waits for whoever else does.
+_PREPARING, _ALONE = 7_325_521, 7_325_522
 
 
 def open_database(where: Path | str, file: str) -> sa.Engine:
@@ -41,11 +41,35 @@ def begin_write(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def begin_alone(connection: sa.Connection) -> None:
+    """Let no other writer of the audit in until the transaction ends, whatever database it is."""
+    if is_sqlite(connection):
+        begin_write(connection)
+    else:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ALONE)))
+
+
 def make_tables(connection: sa.Connection, metadata: sa.MetaData) -> None:
-    """Make the tables that are not there; several processes may do so at once."""
+    """Make the tables that are not there, and the columns and indexes that a table of an earlier version lacks.
+
+    Several processes may do so at once. A column that may be lacking has a `server_default`.
+    """
     if not is_sqlite(connection):
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_PREPARING)))
     metadata.create_all(connection)
+    for table in metadata.sorted_tables:
+        _complete(connection, table)
+
+
+def _complete(connection: sa.Connection, table: sa.Table) -> None:
+    there = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+    for column in table.columns:
+        if column.name not in there:
+            # Names and types are our own.
+            new = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+            connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {new}"))
+    for index in table.indexes:
+        index.create(connection, checkfirst=True)
 
 
 def insert_new(
