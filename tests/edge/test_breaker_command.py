@@ -22,6 +22,7 @@ OWN = CircuitBreaker(minimum_calls=3, open_for="7s")
 def operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
     """A shell with a master key of its own."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("SEAWALL_STATE", str(tmp_path / "state"))
     monkeypatch.delenv("SEAWALL_MASTER_KEY", raising=False)
     return CliRunner()
 

@@ -16,6 +16,7 @@ from tests.redis_server import RedisServer
 def operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
     """A shell with a master key of its own."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("SEAWALL_STATE", str(tmp_path / "state"))
     monkeypatch.delenv("SEAWALL_MASTER_KEY", raising=False)
     return CliRunner()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from seawall.foundation.subjects.book import Erased
 from seawall.orchestration.idempotency import Fresh, InFlight, KeyNames, Replay
 from seawall.orchestration.idempotency_store import SqlIdempotencyStore
 from seawall.orchestration.run_rows import RunLimits
-from seawall.orchestration.run_store import open_run_store
+from seawall.orchestration.run_store import SqlRunStore, open_run_store
 from seawall.orchestration.runs import Event, LeaseLost, NewRun, RunExists
 from seawall.testing.clock import FakeClock
 
@@ -61,8 +62,8 @@ async def test_each_run_is_taken_once(postgres: str) -> None:
         await asyncio.gather(*(one.create(NewRun(ZOE, "reviewer", n)) for n in range(60)))
         taken: list[str] = []
 
-        async def work(runs: object, owner: str) -> None:
-            while found := await runs.claim(owner, most=4):  # type: ignore[attr-defined]
+        async def work(runs: SqlRunStore, owner: str) -> None:
+            while found := await runs.claim(owner, most=4):
                 taken.extend(one.run.id for one in found)
 
         await asyncio.gather(*(work(runs, f"w{n}") for n, runs in enumerate((one, two, one, two))))
@@ -111,6 +112,8 @@ def _everything(url: str) -> str:
         tables = sa.inspect(connection).get_table_names()
         rows = [connection.execute(sa.text(f'SELECT * FROM "{table}"')).all() for table in tables]
     engine.dispose()
-    return repr(
-        [[tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in t] for t in rows]
-    )
+    return repr([[tuple(_plain(value) for value in row) for row in table] for table in rows])
+
+
+def _plain(value: Any) -> Any:
+    return bytes(value) if isinstance(value, memoryview) else value

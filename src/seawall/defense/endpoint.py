@@ -209,7 +209,9 @@ def _refuse_unreadable(run: RunState) -> None:
     if run.output_judge is None:
         return
     run.note_verdict("shape:block")
-    run.events.publish(events.GuardTripped(run.id, run.caller.tenant, "shape", "block", "unknown_part", run.actor))
+    run.events.publish(
+        events.GuardTripped(run.id, run.caller.tenant, "shape", "block", "unknown_part", run.actor)
+    )
     raise GuardBlocked()
 
 

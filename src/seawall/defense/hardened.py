@@ -98,7 +98,7 @@ class Hardened(Generic[DepsT, OutputT]):
         self.guarded_model = model
         self._agent = agent
         self._parts = parts
-        self._secret = parts.keyring.key("abuse")
+        self._secret = parts.keyring.stable_key("abuse")
         self._deadline = seconds(policy.deadline)
         self._retention = seconds(policy.retention)
         self._policy_version = policy.version

@@ -1,7 +1,6 @@
 """`seawall breaker`: the circuits that replicas share, and an operator's word on them."""
 
 import asyncio
-import getpass
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from seawall.defense.resilience import CircuitBreaker
 from seawall.edge.local import open_keyring
+from seawall.edge.operator import State, note_act, operator_name
 from seawall.foundation.errors import StoreError
 
 if TYPE_CHECKING:
@@ -63,15 +63,17 @@ def list_breakers(
 
 
 @breaker_app.command()
-def isolate(name: Name, *, url: Url, why: Why = "isolated") -> None:
+def isolate(name: Name, *, url: Url, why: Why = "isolated", state: State = None) -> None:
     """Refuse every call to a dependency, in every replica, until `reset`."""
-    _speak(url, name, lambda breaker: breaker.isolate(f"{why} ({_operator()})"))
+    _speak(url, name, lambda breaker: breaker.isolate(f"{why} ({operator_name()})"))
+    note_act("breaker.isolated", about=name, state=state)
 
 
 @breaker_app.command()
-def reset(name: Name, *, url: Url, why: Why = "reset") -> None:
+def reset(name: Name, *, url: Url, why: Why = "reset", state: State = None) -> None:
     """Close a circuit in every replica, whatever it is now, with nothing remembered."""
-    _speak(url, name, lambda breaker: breaker.reset(f"{why} ({_operator()})"))
+    _speak(url, name, lambda breaker: breaker.reset(f"{why} ({operator_name()})"))
+    note_act("breaker.reset", about=name, state=state)
 
 
 def _speak(url: str, name: str, word: Callable[["SharedBreaker"], None]) -> None:
@@ -112,7 +114,3 @@ def _do(
             "seawall: Redis gave no answer, so nothing was read or changed there; check --redis", err=True
         )
         raise typer.Exit(1) from error
-
-
-def _operator() -> str:
-    return f"operator {getpass.getuser()}"

@@ -10,11 +10,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from seawall.edge.audit_command import audit_app
 from seawall.edge.breaker_command import breaker_app
 from seawall.edge.guard_command import guard
+from seawall.edge.keyring_command import keyring_app
 from seawall.edge.keys_command import keys_app
+from seawall.edge.operator import Config, State, at_desk, swept
 from seawall.edge.pii_command import pii
 from seawall.edge.serve_command import serve
+from seawall.edge.subject_command import subject_app
 from seawall.edge.trust_command import trust_app
 from seawall.foundation.economics.ledger import Ledger
 from seawall.foundation.errors import SeawallError
@@ -29,6 +33,9 @@ app.add_typer(retention_app, name="retention")
 app.add_typer(trust_app, name="trust")
 app.add_typer(breaker_app, name="breaker")
 app.add_typer(keys_app, name="keys")
+app.add_typer(keyring_app, name="keyring")
+app.add_typer(audit_app, name="audit")
+app.add_typer(subject_app, name="subject")
 app.command("guard")(guard)
 app.command("pii")(pii)
 app.command("serve")(serve)
@@ -66,12 +73,24 @@ def list_rows(
 
 
 @retention_app.command("run")
-def run_retention(database: LedgerFile) -> None:
-    """Delete the rows whose time is over."""
-    ledger = _open(database)
-    gone = ledger.sweep()
-    ledger.close()
-    typer.echo(f"{gone} expired rows deleted")
+def run_retention(
+    database: Annotated[
+        Path | None,
+        typer.Argument(help="A ledger alone; default: all stores of the service.", dir_okay=False),
+    ] = None,
+    *,
+    config: Config = None,
+    state: State = None,
+) -> None:
+    """Delete what has expired, in every store, some rows at a time; a service beside it goes on."""
+    if database is not None:
+        ledger = _open(database)
+        gone = ledger.sweep()
+        ledger.close()
+        typer.echo(f"{gone} expired rows deleted")
+        return
+    for store, rows in at_desk(config, state, swept).items():
+        typer.echo(f"{store}: {rows} expired rows deleted")
 
 
 def _open(database: Path) -> Ledger:

@@ -4,6 +4,7 @@ What can be decided without waiting was decided by the front; what has to wait (
 provider) waits here, in the request's own task, and what the front did not see is seen here.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from seawall.edge.refusals import problem_of
 from seawall.edge.shedding import outcome_of, problem_of_shed
 from seawall.edge.site import Site
 from seawall.foundation.errors import Rejected
+from seawall.foundation.events import Refused
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -33,6 +35,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Any, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 Told = dict[str, Any]
+
+
+_FAILED = 500
 
 
 @dataclass(slots=True)
@@ -93,7 +98,13 @@ class Gate:
         caller = asking.caller = caller or await self._known(asking)
         waits = deadline_of(asking.head.own.get(DEADLINE))
         until = None if waits is None else self._site.clock.monotonic() + waits
-        await self._counted(asking, caller)
+        try:
+            await self._counted(asking, caller)
+        except (Distrusted, RateLimited) as refusal:
+            self._site.events.publish(Refused("", caller.tenant, refusal.by, refusal.retry_after))
+            raise
+        if asking.head.works and self._site.people.is_restricted(caller.tenant, caller.subject):
+            raise _Refused(problem("restricted"))
         place = await self._place(asking, caller, until) if asking.head.works else None
         return Entry(caller, asking.request_id, trace_of(asking.head.own.get(b"traceparent")), until, place)
 
@@ -135,6 +146,9 @@ class Gate:
     def _with_headers(self, asking: _Asking, send: Send) -> Send:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if self._site.settings.audit.sync and message["status"] < _FAILED:
+                    # Nobody learns of what was decided before it is on disk.
+                    await asyncio.to_thread(self._site.records.audit.flush)
                 asking.status = message["status"]
                 self._site.metrics.answered(message["status"])
                 message["headers"] = [*message["headers"], *self._headers(asking)]

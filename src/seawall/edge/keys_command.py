@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from seawall.edge.auth.key_store import KeyStore, open_key_store
 from seawall.edge.auth.keys import ApiKey, NewKey
 from seawall.edge.local import open_keyring
+from seawall.edge.operator import note_act
 from seawall.foundation.clock import SYSTEM_CLOCK
 
 keys_app = typer.Typer(no_args_is_help=True, help="API keys: who may call, and until when.")
@@ -41,7 +42,9 @@ def create(
 ) -> None:
     """Make a key and print it, this once: only a digest of it is kept."""
     with _opened(state) as keys:
-        _show_new(keys.create(tenant, subject, scopes=scope or (), name=name, lasts=lasts), as_json=as_json)
+        made = keys.create(tenant, subject, scopes=scope or (), name=name, lasts=lasts)
+    note_act("key.created", tenant, made.key.id, state=state)
+    _show_new(made, as_json=as_json)
 
 
 @keys_app.command("list")
@@ -84,6 +87,7 @@ def revoke(key_id: KeyId, *, state: State = _STATE, as_json: AsJson = False) -> 
     """End a key, now and for good; running processes hear of it within half a second."""
     with _opened(state) as keys:
         key = keys.revoke(key_id)
+    note_act("key.revoked", key.tenant, key.id, state=state)
     typer.echo(json.dumps(_plain(key)) if as_json else f"{key.id} is revoked")
 
 
@@ -97,7 +101,9 @@ def rotate(
 ) -> None:
     """Make a key's successor and print it, this once; the old key goes on for a while."""
     with _opened(state) as keys:
-        _show_new(keys.rotate(key_id, overlap=overlap), as_json=as_json)
+        made = keys.rotate(key_id, overlap=overlap)
+    note_act("key.rotated", made.key.tenant, f"{key_id} to {made.key.id}", state=state)
+    _show_new(made, as_json=as_json)
 
 
 @contextmanager

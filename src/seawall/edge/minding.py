@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from seawall.edge.app import Seawall
+from seawall.edge.records import sweep_records
 from seawall.edge.settings import limits_of, read_settings
 from seawall.edge.site import Site
 from seawall.foundation.errors import ConfigError, StoreError
+from seawall.foundation.events import OperatorActed, WorkShed
 
 _LOOK_SECONDS = 1.0
 _RELOAD_SECONDS = 2.0
@@ -20,8 +22,9 @@ _log = logging.getLogger("seawall.service")
 @asynccontextmanager
 async def minded(app: Seawall, site: Site) -> AsyncGenerator[None]:
     """Keep the gauges, delete what expired, and take changed limits from the settings' file, until the block is left."""
+    look = _Look(site)
     tasks = [
-        asyncio.create_task(_each(_LOOK_SECONDS, lambda: _look(site)), name="gauges"),
+        asyncio.create_task(_each(_LOOK_SECONDS, look), name="gauges"),
         asyncio.create_task(_each(_SWEEP_SECONDS, lambda: _sweep(site)), name="sweep"),
     ]
     if site.settings.source is not None:
@@ -46,18 +49,32 @@ async def _each(period: float, work: Callable[[], Awaitable[None]]) -> None:
             _log.warning("%s; tried again in %g s", error, period)
 
 
-async def _look(site: Site) -> None:
-    breakers = [
-        (labels["dependency"], value)
-        for served in site.served.values()
-        for _, labels, value in served.health().metrics()
-    ]
-    site.metrics.look(site.admission.stats(), breakers)
+class _Look:
+    """One look a second: gauges, what was shed since the last, and what other processes changed about people."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._shed: dict[str, int] = {}
+
+    async def __call__(self) -> None:
+        site, load = self._site, self._site.admission.stats()
+        breakers = [
+            (labels["dependency"], value)
+            for served in site.served.values()
+            for _, labels, value in served.health().metrics()
+        ]
+        site.metrics.look(load, breakers)
+        for reason, count in load.shed.items():
+            if more := count - self._shed.get(reason, 0):
+                site.events.publish(WorkShed(reason, more))
+            self._shed[reason] = count
+        site.records.trail.tick()
+        await asyncio.to_thread(site.people.refresh)
 
 
 async def _sweep(site: Site) -> None:
     await site.runs.sweep()
-    await asyncio.to_thread(site.ledger.sweep)
+    await asyncio.to_thread(sweep_records, site.records, site.settings.retention, site.clock)
 
 
 class _Changed:
@@ -89,4 +106,6 @@ async def _reload(app: Seawall, site: Site, changed: _Changed) -> None:
     except ConfigError as error:
         _log.error("the limits stay as they are: %s", error)
     else:
-        _log.warning("limits changed: %s", ", ".join(limit.name for limit in site.limits.all))
+        told = ", ".join(limit.name for limit in site.limits.all)
+        _log.warning("limits changed: %s", told)
+        site.events.publish(OperatorActed("settings file", "limits.changed", "", told))

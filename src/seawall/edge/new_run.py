@@ -34,7 +34,8 @@ async def create_run(site: Site, request: Request, served: Served, given: str, *
 
 async def _later(site: Site, served: Served, given: str, entry: Entry, run_id: str) -> Response:
     caller = entry.caller
-    new = NewRun(caller, served.name, {"input": given}, lane="batch", keep=site.settings.retention, id=run_id)
+    keep = site.settings.retention.of("content", caller.tenant)
+    new = NewRun(caller, served.name, {"input": given}, lane="batch", keep=keep, id=run_id)
     try:
         run = await site.runs.create(new)
     except RunExists:

@@ -13,15 +13,14 @@ from seawall.edge.auth.issuer_keys import IssuerKeys
 from seawall.edge.auth.jwt import TokenRules, Tokens
 from seawall.edge.auth.key_store import open_key_store
 from seawall.edge.metrics import Metrics
+from seawall.edge.records import open_records
 from seawall.edge.served import Served, ServedAgent
 from seawall.edge.service_limits import ServiceLimits
 from seawall.edge.settings import Settings, check_settings, limits_of
 from seawall.edge.site import Site
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.compliance.keyring import Keyring
-from seawall.foundation.economics.ledger import Ledger
 from seawall.foundation.events import EventBus
-from seawall.foundation.subjects.book import SubjectBook
 from seawall.orchestration.idempotency import KeyNames
 from seawall.orchestration.idempotency_store import SqlIdempotencyStore
 from seawall.orchestration.run_rows import RunLimits
@@ -34,25 +33,18 @@ async def open_site(
 ) -> AsyncGenerator[Site]:
     """Open all parts of a service; ConfigError for settings that do not go together."""
     check_settings(settings)
-    events = EventBus()
-    ledger = Ledger(settings.state / "ledger.db", events=events, clock=clock)
-    events.subscribe(ledger)
-    metrics = Metrics()
-    events.subscribe(metrics)
     async with AsyncExitStack() as stack:
-        stack.callback(ledger.close)
+        records = stack.enter_context(open_records(settings, keyring, clock))
+        events, metrics = records.events, Metrics()
+        events.subscribe(metrics)
         stores = await _stores(app, settings, keyring, events, stack)
-        shown = Stores(
-            counters=stores.counters, trust=stores.trust, circuits=stores.circuits, shown={"ledger": ledger}
-        )
+        kept = {"ledger": records.ledger, "audit": records.audit}
+        shown = Stores(counters=stores.counters, trust=stores.trust, circuits=stores.circuits, shown=kept)
         keys = stack.enter_context(open_key_store(settings.state, keyring, events=events, clock=clock))
         tokens = await _tokens(settings, events, clock, stack)
-        people = SubjectBook(settings.state, keyring, clock=clock)
-        stack.callback(people.close)
+        limits = _run_limits(app, settings)
         runs = await stack.enter_async_context(
-            open_run_store(
-                settings.state, keyring, limits=_run_limits(app, settings), people=people, clock=clock
-            )
+            open_run_store(settings.where, keyring, limits=limits, people=records.people, clock=clock)
         )
         served: dict[str, Served] = {
             name: _hardened(added, shown, keyring, events) for name, added in app.agents.items()
@@ -64,17 +56,17 @@ async def open_site(
             settings=settings,
             clock=clock,
             keyring=keyring,
-            events=events,
-            ledger=ledger,
+            records=records,
             stores=shown,
             admission=admission,
             metrics=metrics,
             limits=ServiceLimits(limits_of(settings, app.limits)),
             served=served,
             authenticator=Authenticator(keys, keyring, tokens=tokens, events=events),
-            people=people,
             runs=runs,
-            idempotency=SqlIdempotencyStore(runs.database),
+            idempotency=SqlIdempotencyStore(
+                runs.database, ttl=lambda tenant: settings.retention.of("replies", tenant)
+            ),
             key_names=KeyNames(keyring),
         )
         for name, make in app.offers.items():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from pydantic import SecretStr
 from uvicorn.supervisors import Multiprocess
 
 from seawall.edge.app import Seawall
@@ -64,9 +65,11 @@ def serve(name: str, settings: Settings) -> None:
     load_app(name)
     check_settings(settings)
     os.environ[_APP] = name
-    plain = settings.model_dump(mode="json", exclude={"redis_url"})
-    if settings.redis_url is not None:
-        plain["redis_url"] = settings.redis_url.get_secret_value()
+    plain = settings.model_dump(mode="json", exclude={"redis_url", "database_url"})
+    for setting in ("redis_url", "database_url"):
+        secret: SecretStr | None = getattr(settings, setting)
+        if secret is not None:
+            plain[setting] = secret.get_secret_value()
     os.environ[_SETTINGS] = json.dumps(plain)
     config = uvicorn.Config(
         "seawall.edge.server:make_application",

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from seawall.defense.limits import RateLimit, SlidingWindow
 from seawall.defense.load import Backpressure
+from seawall.foundation.compliance.retention import Retention
 from seawall.foundation.errors import ConfigError
 
 _FILE = "seawall.toml"
@@ -44,11 +45,18 @@ class JwtSettings(_Section):
     scope_claim: str = "scope"
 
 
+class AuditSettings(_Section):
+    """How sure the audit log is: with `sync` no answer goes out before what was decided for it is on disk."""
+
+    sync: bool = False
+
+
 class Settings(BaseSettings):
     """All settings of a service; whatever is not there has a default that is safe on one machine.
 
     Read from `seawall.toml`; `SEAWALL_PORT=9000` or `SEAWALL_JWT__ISSUER=…` in the environment come first. Seconds and
-    durations are text such as "30s". `state` is a folder for keys, runs and the ledger; `redis_url` is what several
+    durations are text such as "30s". `state` is a folder for keys, runs, people, the ledger and the audit log; with a
+    `database_url` (postgresql://…) all but the API keys are there. `redis_url` is what several
     workers or machines share their counts through. `limits` and `backpressure` come before those of the application; changed limits
     in `source`, the file which they were read from, hold within seconds.
     """
@@ -62,9 +70,11 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     workers: int = Field(default=1, ge=1, le=64)
     state: Path = Path(".seawall")
+    database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
     drain: str = "30s"
-    retention: str = "30d"
+    retention: Retention = Field(default_factory=Retention)
+    audit: AuditSettings = Field(default_factory=AuditSettings)
     max_body: int = Field(default=1_000_000, ge=1_000)
     max_upload: int = Field(default=20_000_000, ge=1_000)
     heartbeat: str = "15s"
@@ -73,6 +83,11 @@ class Settings(BaseSettings):
     limits: tuple[LimitSettings, ...] | None = None
     backpressure: Backpressure | None = None
     jwt: JwtSettings | None = None
+
+    @property
+    def where(self) -> Path | str:
+        """Where records are kept: the state folder, or the database's URL, which is a secret."""
+        return self.state if self.database_url is None else self.database_url.get_secret_value()
 
     @classmethod
     def settings_customise_sources(

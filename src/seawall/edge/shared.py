@@ -86,13 +86,17 @@ def open_shared(
     scripts = RedisScripts(url, events=events)
     counters = RedisStore(
         scripts,
-        secret=keyring.key("limits"),
+        secret=keyring.stable_key("limits"),
         on_store_error=on_store_error,
         replicas=replicas,
         events=events,
     )
-    trust = RedisTrust(abuse or Abuse(), scripts, secret=keyring.key("trust"), events=events)
-    circuits = SharedBreakers(scripts, secret=keyring.key("circuits"))
+    trust = RedisTrust(abuse or Abuse(), scripts, secret=keyring.stable_key("trust"), events=events)
+    circuits = SharedBreakers(scripts, secret=keyring.stable_key("circuits"))
     return SharedStores(
-        counters=counters, trust=trust, circuits=circuits, scripts=scripts, key=keyring.fingerprint()
+        counters=counters,
+        trust=trust,
+        circuits=circuits,
+        scripts=scripts,
+        key=keyring.stable_key("fingerprint")[:8].hex(),
     )

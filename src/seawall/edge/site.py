@@ -9,12 +9,12 @@ from seawall.defense.load import AdmissionControl
 from seawall.edge.auth.authenticate import Authenticator
 from seawall.edge.live_stream import LiveStream
 from seawall.edge.metrics import Metrics
+from seawall.edge.records import Records
 from seawall.edge.served import Served
 from seawall.edge.service_limits import ServiceLimits
 from seawall.edge.settings import Settings
 from seawall.foundation.clock import Clock
 from seawall.foundation.compliance.keyring import Keyring
-from seawall.foundation.economics.ledger import Ledger
 from seawall.foundation.events import EventBus
 from seawall.foundation.subjects.book import SubjectBook
 from seawall.orchestration.idempotency import KeyNames
@@ -29,20 +29,28 @@ class Site:
     settings: Settings
     clock: Clock
     keyring: Keyring
-    events: EventBus
-    ledger: Ledger
+    records: Records
     stores: Stores
     admission: AdmissionControl
     metrics: Metrics
     limits: ServiceLimits
     served: Mapping[str, Served]
     authenticator: Authenticator
-    people: SubjectBook
     runs: SqlRunStore
     idempotency: SqlIdempotencyStore
     key_names: KeyNames
     live: dict[str, LiveStream] = field(default_factory=dict[str, LiveStream])
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def events(self) -> EventBus:
+        """The stream of what happens."""
+        return self.records.events
+
+    @property
+    def people(self) -> SubjectBook:
+        """Whose data is kept."""
+        return self.records.people
 
     def keep(self, live: LiveStream) -> None:
         """Have a stream found by its run's id for as long as it may be read."""

@@ -1,7 +1,6 @@
 """`seawall trust`: how far a caller is trusted, and an operator's word on it."""
 
 import asyncio
-import getpass
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Annotated
@@ -10,6 +9,8 @@ import typer
 
 from seawall.defense.abuse import Standing, Tenant, TrustStore
 from seawall.edge.local import open_keyring
+from seawall.edge.operator import State, note_act, operator_name
+from seawall.foundation.compliance.pseudonyms import Pseudonyms
 from seawall.foundation.errors import StoreError
 from seawall.foundation.principal import Principal
 
@@ -36,23 +37,30 @@ def status(tenant: TenantName, subject: SubjectName = None, *, url: Url) -> None
 
 
 @trust_app.command()
-def ban(tenant: TenantName, subject: SubjectName = None, *, url: Url, time: Time = "24h") -> None:
+def ban(
+    tenant: TenantName, subject: SubjectName = None, *, url: Url, time: Time = "24h", state: State = None
+) -> None:
     """Refuse a subject or a tenant for a time, whatever it did."""
-    _do(url, _who(tenant, subject), lambda trust, who: trust.ban(who, time, by=_operator()))
+    _do(url, _who(tenant, subject), lambda trust, who: trust.ban(who, time, by=operator_name()))
+    note_act("trust.banned", tenant, _named(tenant, subject), state=state)
 
 
 @trust_app.command()
-def pardon(tenant: TenantName, subject: SubjectName = None, *, url: Url, time: Time = "1h") -> None:
+def pardon(
+    tenant: TenantName, subject: SubjectName = None, *, url: Url, time: Time = "1h", state: State = None
+) -> None:
     """Forget what a subject or a tenant did, and hold nothing against it for a time."""
-    _do(url, _who(tenant, subject), lambda trust, who: trust.pardon(who, time, by=_operator()))
+    _do(url, _who(tenant, subject), lambda trust, who: trust.pardon(who, time, by=operator_name()))
+    note_act("trust.pardoned", tenant, _named(tenant, subject), state=state)
 
 
 def _who(tenant: str, subject: str | None) -> Who:
     return Tenant(tenant) if subject is None else Principal(tenant, subject)
 
 
-def _operator() -> str:
-    return f"operator {getpass.getuser()}"
+def _named(tenant: str, subject: str | None) -> str:
+    """Return what a caller is called in records."""
+    return "the tenant" if subject is None else Pseudonyms(open_keyring(), tenant).subject(subject)
 
 
 def _do(url: str, who: Who, act: Callable[[TrustStore, Who], Awaitable[Standing]]) -> None:

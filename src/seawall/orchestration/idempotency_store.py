@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,7 +32,7 @@ _TRIES = 3
 class SqlIdempotencyStore:
     """An `IdempotencyStore` beside a run store: `SqlIdempotencyStore(runs.database)`.
 
-    A key is kept for `ttl` from its last claim, and again from its answer. A claimant of whom nothing is heard for
+    A key is kept for `ttl`, which may be a function of the tenant, from its last claim, and again from its answer. A claimant of whom nothing is heard for
     `lease` loses it. The answer is sealed to its key and tenant; `most_bytes` bounds it. The sweep of the run store
     deletes what expired.
     """
@@ -41,16 +41,16 @@ class SqlIdempotencyStore:
         self,
         database: RunDatabase,
         *,
-        ttl: Period = "24h",
+        ttl: Period | Callable[[str], Period] = "24h",
         lease: Period = "60s",
         most_bytes: int | str = "4 MiB",
     ) -> None:
         self._database = database
         self._clock = database.clock
-        self._ttl = ttl
+        self._ttl: Callable[[str], Period] = ttl if callable(ttl) else lambda _tenant: ttl
         self._lease = seconds(lease)
         self._most_bytes = size(most_bytes)
-        if seconds(ttl) < self._lease:
+        if not callable(ttl) and seconds(ttl) < self._lease:
             raise ConfigError(f"keys must be kept longer than the lease of {lease}; set ttl to '24h', say")
 
     async def claim(self, name: KeyName, fingerprint: str, run_id: str) -> Outcome:
@@ -72,7 +72,9 @@ class SqlIdempotencyStore:
         def work(connection: sa.Connection) -> Claim:
             now = self._clock.time()
             until = now + self._lease
-            self._change(connection, claim, {"lease_until": until, "expires_at": expires_at(now, self._ttl)})
+            self._change(
+                connection, claim, {"lease_until": until, "expires_at": self._expiry(claim.name, now)}
+            )
             return Claim(claim.name, claim.token, until)
 
         return await self._database.write(work)
@@ -92,7 +94,7 @@ class SqlIdempotencyStore:
             # No JSON has a bare line feed in it, so the first one ends the headers.
             whose = self._whose(connection, claim)
             reply = self._database.seal(_place(claim.name, whose), head + b"\n" + body)
-            expiry = expires_at(self._clock.time(), self._ttl)
+            expiry = self._expiry(claim.name, self._clock.time())
             self._change(connection, claim, {"status": status, "reply": reply, "expires_at": expiry})
 
         await self._database.write(work)
@@ -118,7 +120,7 @@ class SqlIdempotencyStore:
             "token": claim.token,
             "claims": 1,
             "lease_until": claim.until,
-            "expires_at": expires_at(now, self._ttl),
+            "expires_at": self._expiry(name, now),
             "status": None,
             "reply": None,
         }
@@ -160,6 +162,9 @@ class SqlIdempotencyStore:
         head, _, body = content.partition(b"\n")
         headers = tuple((field, value) for field, value in json.loads(head))
         return Replay(row["status"], headers, body, row["run_id"])
+
+    def _expiry(self, name: KeyName, now: float) -> float:
+        return max(expires_at(now, self._ttl(name.tenant)), now + self._lease)
 
     def _whose(self, connection: sa.Connection, claim: Claim) -> str:
         """Return whose a key is; ClaimLost where it is not this claimant's."""

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -27,7 +27,7 @@ from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.compliance.sealing import Sealer
 from seawall.foundation.errors import SeawallError, StoreError
-from seawall.foundation.storage.database import begin_write, is_sqlite, make_tables
+from seawall.foundation.storage.database import begin_write, is_sqlite, make_tables, settle
 from seawall.foundation.subjects.book import SubjectBook
 
 T = TypeVar("T")
@@ -199,6 +199,10 @@ class RunDatabase:
             if undo is not None:
                 future.add_done_callback(lambda done: self._take_back(done, undo))
             raise
+
+    async def settle(self, tables: Sequence[str]) -> None:
+        """Have what was deleted from tables be gone from the files, see `settle` of the storage."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, settle, self._engine, tables)
 
     async def close(self) -> None:
         """Finish what is under way, and let go of the file."""

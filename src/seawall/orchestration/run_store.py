@@ -266,7 +266,7 @@ class SqlRunStore:
     async def sweep(self) -> Swept:
         """Delete what expired, and put back or end what dead owners left. Call it every minute.
 
-        In steps of 500 rows, so that others write meanwhile.
+        In steps of 500 rows, so that others write meanwhile. What belongs to somebody whose data is held stays, unread.
         """
         lost = await self.database.write(self._rows.take_from_the_lost)
         return Swept(await self._delete_expired(RUNS), await self._delete_expired(KEYS), lost)
@@ -275,7 +275,8 @@ class SqlRunStore:
         keys = list(table.primary_key.columns)
         gone = 0
         while True:
-            some = sa.select(*keys).where(table.c.expires_at <= self._clock.time()).limit(AT_ONCE)
+            free = ~table.c.subject.in_(self.database.people.held())
+            some = sa.select(*keys).where(table.c.expires_at <= self._clock.time(), free).limit(AT_ONCE)
             done = await self.database.write(
                 lambda connection, some=some: (
                     connection.execute(sa.delete(table).where(sa.tuple_(*keys).in_(some))).rowcount

@@ -89,7 +89,7 @@ async def open_reviewer(site: Site) -> AsyncGenerator[ContractReviewer]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _clear(folder)
     try:
-        policy = build_policy(concurrency=2 * workers.count, retention=site.settings.retention)
+        policy = build_policy(concurrency=2 * workers.count, retention=site.settings.retention.ledger)
         agent = harden(
             build_agent(LocalModel(workers)),
             # Many callers, unlike a batch, answer for themselves.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,9 +13,12 @@ from seawall.edge.auth.keys import ApiKey
 from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.compliance.sealing import Sealer
 from seawall.foundation.errors import SeawallError, StoreError
+from seawall.foundation.storage.database import settle
 from seawall.foundation.storage.sqlite import open_sqlite
 
 T = TypeVar("T")
+# Whose a key is that was somebody's who was erased.
+FORGOTTEN = "erased"
 _PURPOSE = "api keys"
 _metadata = sa.MetaData()
 _keys = sa.Table(
@@ -96,15 +100,23 @@ class KeyRows:
 
     def all(self, tenant: str | None) -> list[ApiKey]:
         """Return every key, or a tenant's, oldest first; StoreError where one cannot be opened."""
-        query = sa.select(_keys).order_by(_keys.c.created_at, _keys.c.id)
-        if tenant is not None:
-            query = query.where(_keys.c.tenant == tenant)
 
         def work() -> list[ApiKey]:
             with self._engine.connect() as connection:
-                return [self._open(row) for row in connection.execute(query).mappings()]
+                return self.opened(connection, tenant)
 
         return _asked(work)
+
+    def opened(self, connection: sa.Connection, tenant: str | None) -> list[ApiKey]:
+        """Return the same, within a transaction."""
+        query = sa.select(_keys).order_by(_keys.c.created_at, _keys.c.id)
+        if tenant is not None:
+            query = query.where(_keys.c.tenant == tenant)
+        return [self._open(row) for row in connection.execute(query).mappings()]
+
+    def settle(self) -> None:
+        """Have what was overwritten be gone from the file."""
+        settle(self._engine, [_keys.name])
 
     def change(self, work: "Callable[[KeyChange], T]") -> tuple[T, list[KeyRow | str]]:
         """Do all of some work or nothing of it, after what others do; return its result and the rows it wrote."""
@@ -217,6 +229,16 @@ class KeyChange:
         """Add a key."""
         row = self._rows.sealed(key) | {"digest": digest, "change": self._number}
         self._connection.execute(sa.insert(_keys).values(**row))
+
+    def of(self, tenant: str, subject: str) -> list[ApiKey]:
+        """Return somebody's keys within this change."""
+        return [key for key in self._rows.opened(self._connection, tenant) if key.subject == subject]
+
+    def forget(self, key: ApiKey, now: float) -> None:
+        """End a key and say no more whose it was."""
+        nobodys = replace(key, subject=FORGOTTEN, name="")
+        ended = now if key.revoked_at is None else key.revoked_at
+        self.update(key.id, sealed=self._rows.sealed(nobodys)["sealed"], revoked_at=ended)
 
     def update(self, key_id: str, **values: Any) -> None:
         """Write columns of a key."""

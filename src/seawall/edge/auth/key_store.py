@@ -147,6 +147,22 @@ class KeyStore:
 
         return self._change(work)
 
+    def forget(self, tenant: str, subject: str) -> int:
+        """End all keys of somebody, and keep nothing of whose they were; how many."""
+        now = self._clock.time()
+
+        def work(change: KeyChange) -> int:
+            keys = change.of(tenant, subject)
+            for key in keys:
+                change.forget(key, now)
+            return len(keys)
+
+        return self._change(work)
+
+    def settle(self) -> None:
+        """Have what was overwritten be gone from the file."""
+        self._rows.settle()
+
     def all(self, tenant: str | None = None) -> list[ApiKey]:
         """Return all keys that there are, or a tenant's, oldest first, as the database has them."""
         return self._rows.all(tenant)

@@ -30,6 +30,7 @@ _ALL = (
     Problem("bad-request", 400, "The request cannot be read"),
     Problem("unauthenticated", 401, "The caller is not known"),
     Problem("forbidden", 403, "The caller may not do this"),
+    Problem("restricted", 403, "This person's data may not be processed"),
     Problem("not-found", 404, "There is no such thing here"),
     Problem("method-not-allowed", 405, "This cannot be done here"),
     Problem("request-timeout", 408, "The request came too slowly"),

@@ -12,6 +12,7 @@ from seawall.edge.requests import Run
 from seawall.edge.route_docs import documented
 from seawall.edge.site import Site
 from seawall.edge.sse import EventStream
+from seawall.foundation.events import ContentRead
 from seawall.foundation.units import seconds
 from seawall.orchestration.runs import RunDetail, known_id
 
@@ -57,6 +58,8 @@ async def _found(site: Site, request: Request) -> RunDetail:
     own = detail is not None and detail.principal.subject == entry.caller.subject
     if detail is None or not (own or entry.may(READ)):
         raise Unreadable("not-found", "no run of this id; what was answered at once is not kept")
+    reader = site.people.names(entry.caller.tenant, entry.caller.subject)[0]
+    site.events.publish(ContentRead(run_id, entry.caller.tenant, reader, "own" if own else READ))
     return detail
 
 

@@ -122,7 +122,10 @@ class AuditLog:
                 yield self._opened(Link(*row))
 
     def prune(self, tenant: str, before: float) -> int:
-        """Delete a tenant's records from before a moment, for good, and note where its chain begins now; how many."""
+        """Delete a tenant's records from before a moment, for good, and note where its chain begins now; how many.
+
+        Nothing goes from the first record of somebody whose data is held.
+        """
         with self.engine.begin() as connection:
             begin_alone(connection)
             head = self._heads(connection, [tenant]).get(tenant)
@@ -130,7 +133,8 @@ class AuditLog:
                 return 0
             old = sa.and_(AUDIT.c.tenant == tenant, AUDIT.c.at_us < int(before * 1e6))
             # Only the chain's beginning may go, whatever the clocks said.
-            first_kept = sa.select(sa.func.min(AUDIT.c.seq)).where(AUDIT.c.tenant == tenant, ~old)
+            held = AUDIT.c.subject.in_(self.people.held())
+            first_kept = sa.select(sa.func.min(AUDIT.c.seq)).where(AUDIT.c.tenant == tenant, ~old | held)
             kept: int = connection.execute(first_kept).scalar_one() or head.seq + 1
             if kept - 1 <= head.base_seq:
                 return 0

@@ -154,6 +154,7 @@ def _of_run(row: Transaction) -> AuditRecord:
         "agent": row.agent,
         "model": row.model,
         "outcome": row.outcome,
+        "seconds": round(row.seconds, 3),
         "detail": row.detail,
         "degradation": row.degradation,
         "verdicts": " ".join(row.verdicts[:_MOST_LISTED]),

@@ -1,9 +1,11 @@
 """One master key, and every other key derived from it: per tenant, per purpose, per version."""
 
+import fcntl
 import os
 import secrets
 import stat
-import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn, Self
@@ -16,7 +18,6 @@ from seawall.foundation.errors import ConfigError
 _KEY_BYTES = 32
 _SALT = b"seawall.keyring.1"
 _MAX_VERSIONS = 999
-_RELOAD_SECONDS = 1.0
 _MOST_DERIVED = 4096
 # 32 random bytes have about 30 different values; fewer than 18 happens less than once in 10^13 keys.
 _MIN_DISTINCT = 18
@@ -39,7 +40,8 @@ class Keyring:
             _check_key(version, master)
         self._masters = dict(sorted(masters.items()))
         self._path = path
-        self._looked = 0.0
+        # Which state of the file the keys are of, as far as it was looked at again.
+        self._looked = (0, 0, 0)
         # A derivation takes 20 µs, and every run needs some. They protect no less than the master beside them.
         self._derived: dict[tuple[int, str, str], bytes] = {}
 
@@ -99,6 +101,10 @@ class Keyring:
             found = self._derived[of] = self._derive(*of)
         return found
 
+    def stable_key(self, purpose: str) -> bytes:
+        """Derive 32 bytes under the oldest key on the ring: for names that processes share while the ring is rotated."""
+        return self.key(purpose, version=self.versions[0])
+
     def _derive(self, version: int, purpose: str, tenant: str) -> bytes:
         if version not in self._masters:
             self.reload()
@@ -108,11 +114,14 @@ class Keyring:
         return HKDF(SHA256(), _KEY_BYTES, _SALT, info).derive(master)
 
     def reload(self) -> None:
-        """Take keys that were appended to the file it was read from; at most once a second, and never one away."""
-        now = time.monotonic()
-        if self._path is None or now - self._looked < _RELOAD_SECONDS:
+        """Take keys that were appended to the file it was read from; once for each state of the file, and never one away."""
+        if self._path is None:
             return
-        self._looked = now
+        found = self._path.stat()
+        looked = (found.st_mtime_ns, found.st_size, found.st_ino)
+        if looked == self._looked:
+            return
+        self._looked = looked
         read = _parse(_read_private(self._path))
         for version, master in read.items():
             _check_key(version, master)
@@ -122,6 +131,23 @@ class Keyring:
     def fingerprint(self) -> str:
         """Name the current key in logs: 16 hexadecimal digits that lead back to nothing."""
         return self.key("fingerprint")[:8].hex()
+
+    def append(self) -> int:
+        """Put a new current key into the file that the ring was read from, whole or not at all; return its version.
+
+        Other processes read the file again when they meet the version. ConfigError for a ring that came from no file.
+        """
+        if self._path is None:
+            raise ConfigError(
+                "this keyring came from the environment: append a line to SEAWALL_MASTER_KEY where it is kept, start the "
+                "service anew with it, then run `seawall keyring wrap`"
+            )
+        with _locked(self._path):
+            text = _read_private(self._path)
+            _replace_private(self._path, text.rstrip("\n") + "\n" + secrets.token_hex(_KEY_BYTES) + "\n")
+        self._looked = (0, 0, 0)
+        self.reload()
+        return self.current
 
     def __repr__(self) -> str:
         """Name the current key without showing it."""
@@ -196,15 +222,37 @@ def _read_private(path: Path) -> str:
         ) from None
 
 
-def _create_private(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+@contextmanager
+def _locked(path: Path) -> Generator[None]:
+    """Keep others who change the key file out; let go of where this process dies."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _replace_private(path: Path, text: str) -> None:
+    aside = _write_aside(path, text)
+    aside.replace(path)
+    _settle_folder(path)
+
+
+def _write_aside(path: Path, text: str) -> Path:
     aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(handle)
+    return aside
+
+
+def _create_private(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    aside = _write_aside(path, text)
     try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(handle)
         try:
             # A link, not a rename: it fails where another process was first, and its key stands.
             os.link(aside, path)
@@ -212,6 +260,10 @@ def _create_private(path: Path, text: str) -> None:
             return
     finally:
         aside.unlink(missing_ok=True)
+    _settle_folder(path)
+
+
+def _settle_folder(path: Path) -> None:
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -1,6 +1,7 @@
 """The ledger: one row a transaction, written in groups, off the request path."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -13,11 +14,12 @@ from seawall.foundation.storage.database import begin_write, insert_new, make_ta
 from seawall.foundation.storage.group_writer import GroupWriter
 from seawall.foundation.transaction import Transaction
 
+_AT_ONCE = 500
 _LIST_FIELDS = ("missing", "verdicts", "attempts")
-_metadata = sa.MetaData()
-_ledger = sa.Table(
+METADATA = sa.MetaData()
+LEDGER = sa.Table(
     "ledger",
-    _metadata,
+    METADATA,
     sa.Column("id", sa.String, primary_key=True),
     sa.Column("tenant", sa.String, nullable=False),
     sa.Column("subject", sa.String, nullable=False),
@@ -48,7 +50,8 @@ _ledger = sa.Table(
 class Ledger:
     """Subscribes to the event stream and keeps one row a transaction, in a SQLite file or a Postgres, until it expires.
 
-    Rows are committed in groups, as `GroupWriter` has it: appending never touches the disk, a power cut can lose the rows
+    It is read again until it expires, which is when its policy says, or after as many seconds as `keeps` says of its tenant,
+    where that is sooner. Rows are committed in groups, as `GroupWriter` has it: appending never touches the disk, a power cut can lose the rows
     of the last `group_seconds`, and while the file cannot be written rows are kept and tried again. A row that is appended
     twice, by the same id, is there once.
     """
@@ -59,6 +62,7 @@ class Ledger:
         *,
         events: EventBus | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        keeps: Callable[[str], float] | None = None,
         group_seconds: float = 0.05,
         capacity: int = 50_000,
     ) -> None:
@@ -68,8 +72,9 @@ class Ledger:
             self.engine = open_database(where, "ledger.db")
         with self.engine.begin() as connection:
             begin_write(connection)
-            make_tables(connection, _metadata)
+            make_tables(connection, METADATA)
         self._clock = clock
+        self._keeps = keeps
         self._writer = GroupWriter(
             "ledger",
             self._insert,
@@ -97,7 +102,11 @@ class Ledger:
     def __call__(self, event: Event) -> None:
         """Take a finished transaction off the event stream; every other event is none of the ledger's business."""
         if isinstance(event, TransactionFinished):
-            self.append(event.transaction)
+            row = event.transaction
+            if self._keeps is not None:
+                longest = row.started_at + self._keeps(row.tenant)
+                row = replace(row, expires_at=min(row.expires_at, longest))
+            self.append(row)
 
     def append(self, transaction: Transaction) -> None:
         """Queue a row; StoreError if the disk is `capacity` rows behind, or the ledger is closed."""
@@ -119,21 +128,32 @@ class Ledger:
 
     def rows(self) -> Iterator[Transaction]:
         """Every transaction that has not expired, oldest first."""
-        query = sa.select(_ledger).where(_ledger.c.expires_at > self._clock.time()).order_by(_ledger.c.id)
+        query = sa.select(LEDGER).where(LEDGER.c.expires_at > self._clock.time()).order_by(LEDGER.c.id)
         with self.engine.connect() as connection:
             for row in connection.execution_options(yield_per=500).execute(query).mappings():
                 yield _from_row(dict(row))
 
-    def sweep(self) -> int:
-        """Delete what has expired, for good; returns how many rows went."""
-        with self.engine.begin() as connection:
-            done = connection.execute(sa.delete(_ledger).where(_ledger.c.expires_at <= self._clock.time()))
-        return done.rowcount
+    def sweep(self, held: Collection[tuple[str, str]] = ()) -> int:
+        """Delete what has expired, for good, in steps of 500 rows; how many went.
+
+        Rows of those whose data is `held`, as tenants and pseudonyms, stay, and are not read again.
+        """
+        expired = LEDGER.c.expires_at <= self._clock.time()
+        free = ~sa.tuple_(LEDGER.c.tenant, LEDGER.c.subject).in_(held) if held else sa.true()
+        some = sa.select(LEDGER.c.id).where(expired, free).limit(_AT_ONCE)
+        gone = 0
+        while True:
+            with self.engine.begin() as connection:
+                begin_write(connection)
+                done = connection.execute(sa.delete(LEDGER).where(LEDGER.c.id.in_(some))).rowcount
+            gone += done
+            if done < _AT_ONCE:
+                return gone
 
     def _insert(self, group: list[Transaction]) -> None:
         rows = [_to_row(transaction) for transaction in group]
         with self.engine.begin() as connection:
-            insert_new(connection, _ledger, rows)
+            insert_new(connection, LEDGER, rows)
 
 
 def _to_row(transaction: Transaction) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Where records are kept: a file in a state folder, or a Postgres that several machines share."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from seawall.foundation.errors import ConfigError
+from seawall.foundation.errors import ConfigError, StoreError
 from seawall.foundation.storage.sqlite import open_sqlite
 
 _POSTGRES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 # Any numbers of our own: whoever makes tables, or writes alone, waits for whoever else does.
 _PREPARING, _ALONE = 7_325_521, 7_325_522
+
+
+# Seconds for which a log may be read by others before that is an error.
+_SETTLING = 10.0
 
 
 def open_database(where: Path | str, file: str) -> sa.Engine:
@@ -59,6 +64,30 @@ def make_tables(connection: sa.Connection, metadata: sa.MetaData) -> None:
     metadata.create_all(connection)
     for table in metadata.sorted_tables:
         _complete(connection, table)
+
+
+def settle(engine: sa.Engine, tables: Sequence[str]) -> None:
+    """Have what was deleted from tables be gone from the files: StoreError where readers keep it there for long.
+
+    SQLite overwrites deleted rows in its file and empties its log; Postgres makes their room free to be reused, and keeps
+    its log until it needs that no more.
+    """
+    if not is_sqlite(engine):
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for table in tables:
+                connection.execute(sa.text(f"VACUUM {table}"))
+        return
+    until = time.monotonic() + _SETTLING
+    while True:
+        with engine.connect() as connection:
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar_one()
+        if not busy:
+            return
+        if time.monotonic() > until:
+            raise StoreError(
+                "a database's log could not be emptied, as others read it all the time; try again"
+            )
+        time.sleep(0.05)
 
 
 def _complete(connection: sa.Connection, table: sa.Table) -> None:

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.compliance.envelope import DataKey, LocalMasterKeys, MasterKeys
 from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.compliance.pseudonyms import subject_names
-from seawall.foundation.errors import StoreError
+from seawall.foundation.errors import SeawallError, StoreError
 from seawall.foundation.ids import new_id
 from seawall.foundation.storage.database import begin_write, insert_new, make_tables, open_database
 from seawall.foundation.subjects.tables import ALIASES, CHANGES, METADATA, SUBJECTS
@@ -26,6 +26,10 @@ _MOST_KNOWN = 20_000
 
 class Erased(StoreError):
     """What was asked for is of a person whose data was erased: it cannot be read by anybody."""
+
+
+class LegalHold(SeawallError):
+    """Somebody's data must be kept for a legal claim, and so is not erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class SubjectBook:
         self._ids: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._restricted: frozenset[tuple[str, str]] = frozenset()
         self._held: tuple[str, ...] = ()
+        self._held_names: frozenset[tuple[str, str]] = frozenset()
         self._lock = threading.RLock()
         self._seen = -1
         self._prepare()
@@ -106,13 +111,19 @@ class SubjectBook:
             found = (self._read(connection, tenant, one) for one in ids)
             return [one for one in found if one is not None]
 
-    def is_restricted(self, tenant: str, name: str) -> bool:
+    def is_restricted(self, tenant: str, value: str) -> bool:
         """Whether nothing new may be done with a person's data; from memory, as of the last `refresh`."""
-        return bool(self._restricted) and (tenant, name) in self._restricted
+        return bool(self._restricted) and any(
+            (tenant, name) in self._restricted for name in self.names(tenant, value)
+        )
 
     def held(self) -> Sequence[str]:
         """Return the ids of those whose data may not be deleted; from memory, as of the last `refresh`."""
         return self._held
+
+    def held_names(self) -> Collection[tuple[str, str]]:
+        """Return the same people as tenants and what they are called in records."""
+        return self._held_names
 
     def refresh(self) -> None:
         """Hear what other processes changed; one small read where they changed nothing."""
@@ -131,6 +142,8 @@ class SubjectBook:
             self._restricted = frozenset((row[0], row[1]) for row in connection.execute(restricted))
             held = sa.select(SUBJECTS.c.id).where(SUBJECTS.c.held_at.is_not(None))
             self._held = tuple(connection.execute(held).scalars())
+            named = sa.select(ALIASES.c.tenant, ALIASES.c.alias).where(ALIASES.c.subject_id.in_(self._held))
+            self._held_names = frozenset((row[0], row[1]) for row in connection.execute(named))
             self._seen = number
 
     def restrict(self, tenant: str, value: str, *, on: bool) -> None:
@@ -151,10 +164,23 @@ class SubjectBook:
             self._mark(one, {"held_at": None, "hold_reason": None})
         return bool(found)
 
-    def shred(self, tenant: str, ids: Sequence[str]) -> None:
-        """Destroy people's keys and names; what was sealed for them is unreadable from here on, wherever it is."""
+    def shred(
+        self, tenant: str, ids: Sequence[str], note: Callable[[sa.Connection], object] | None = None
+    ) -> None:
+        """Destroy people's keys and names; what was sealed for them is unreadable from here on, wherever it is.
+
+        LegalHold, and nothing is done, where the data of one of them must be kept. `note` writes in the same transaction.
+        """
         with self._lock, self._writing() as connection:
             which = sa.and_(SUBJECTS.c.tenant == tenant, SUBJECTS.c.id.in_(ids))
+            query = sa.select(SUBJECTS.c.held_at).where(which, SUBJECTS.c.held_at.is_not(None))
+            if connection.execute(query.with_for_update()).first() is not None:
+                raise LegalHold(
+                    "there is a legal hold on this person's data (GDPR, Article 17(3)(e)): nothing was erased; lift it with "
+                    "`seawall subject release` first"
+                )
+            if note is not None:
+                note(connection)
             connection.execute(sa.delete(SUBJECTS).where(which))
             named = sa.and_(ALIASES.c.tenant == tenant, ALIASES.c.subject_id.in_(ids))
             connection.execute(sa.delete(ALIASES).where(named))

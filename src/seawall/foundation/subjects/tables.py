@@ -43,8 +43,8 @@ ERASURES = sa.Table(
     sa.Column("state", sa.String, nullable=False),
     sa.Column("asked_at", sa.Double, nullable=False),
     sa.Column("done_at", sa.Double, nullable=True),
-    # What is to be erased and what was: ids, pseudonyms, counts; emptied of pseudonyms once it is done.
-    sa.Column("journal", sa.JSON, nullable=False),
+    # Whose data is to be erased, sealed; empty once it is done.
+    sa.Column("journal", sa.LargeBinary, nullable=False),
     sa.Column("receipt", sa.JSON, nullable=True),
 )
 CHANGES = sa.Table(
