@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from seawall.edge.access_command import access_app
 from seawall.edge.audit_command import audit_app
 from seawall.edge.breaker_command import breaker_app
 from seawall.edge.guard_command import guard
@@ -35,6 +36,7 @@ app.add_typer(breaker_app, name="breaker")
 app.add_typer(keys_app, name="keys")
 app.add_typer(keyring_app, name="keyring")
 app.add_typer(audit_app, name="audit")
+app.add_typer(access_app, name="access")
 app.add_typer(subject_app, name="subject")
 app.command("guard")(guard)
 app.command("pii")(pii)

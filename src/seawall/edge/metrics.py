@@ -41,6 +41,7 @@ class Metrics:
         self._unpriced = self._counter("transactions_unpriced", "Runs whose price is unknown.", "agent")
         self._trips = self._counter("guard_trips", "What guards did.", "guard", "outcome")
         self._logins = self._counter("logins_failed", "Callers who were not let in.", "reason")
+        self._broken = self._counter("break_glass", "Grants of access to content that operators opened.")
         self._shed = self._counter("shed", "Work that was not begun.", "reason")
         self._admitted = self._counter("admitted", "Work that was begun.")
         self._seconds = Histogram(
@@ -83,6 +84,10 @@ class Metrics:
     def answered(self, status: int) -> None:
         """Count an answer."""
         self._answers.labels(status).inc()
+
+    def glass_broken(self) -> None:
+        """Count a grant of access to content."""
+        self._broken.inc()
 
     def look(self, load: LoadStats, breakers: list[tuple[str, float]]) -> None:
         """Take the numbers of the moment."""

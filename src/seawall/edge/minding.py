@@ -12,11 +12,13 @@ from seawall.edge.settings import limits_of, read_settings
 from seawall.edge.site import Site
 from seawall.foundation.errors import ConfigError, StoreError
 from seawall.foundation.events import OperatorActed, WorkShed
+from seawall.foundation.subjects.grants import AccessGrants
 
 _LOOK_SECONDS = 1.0
 _RELOAD_SECONDS = 2.0
 _SWEEP_SECONDS = 60.0
 _log = logging.getLogger("seawall.service")
+_alert = logging.getLogger("seawall.alert")
 
 
 @asynccontextmanager
@@ -55,6 +57,7 @@ class _Look:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._shed: dict[str, int] = {}
+        self._grants = AccessGrants(site.people, site.keyring)
 
     async def __call__(self) -> None:
         site, load = self._site, self._site.admission.stats()
@@ -70,6 +73,11 @@ class _Look:
             self._shed[reason] = count
         site.records.trail.tick()
         await asyncio.to_thread(site.people.refresh)
+        for grant in await asyncio.to_thread(self._grants.unalerted):
+            site.metrics.glass_broken()
+            _alert.critical(
+                "break-glass access %s to content of %s by %s", grant.id, grant.tenant, grant.operator
+            )
 
 
 async def _sweep(site: Site) -> None:

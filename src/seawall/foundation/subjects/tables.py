@@ -53,3 +53,16 @@ CHANGES = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("number", sa.Integer, nullable=False),
 )
+GRANTS = sa.Table(
+    "access_grants",
+    METADATA,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("tenant", sa.String, nullable=False),
+    sa.Column("operator", sa.String, nullable=False),
+    sa.Column("opened_at", sa.Double, nullable=False),
+    sa.Column("until", sa.Double, nullable=False),
+    sa.Column("ended_at", sa.Double, nullable=True),
+    # Sealed: it may name who is looked for.
+    sa.Column("reason", sa.LargeBinary, nullable=False),
+    sa.Column("alerted", sa.Boolean, nullable=False),
+)
