@@ -58,7 +58,7 @@ def read(
         # Noted before it is seen.
         desk.records.events.publish(ContentRead(run_id, tenant, held.operator, held.id))
         desk.records.audit.flush()
-        detail = await desk.runs.get(tenant, run_id)
+        detail = await desk.runs.get(tenant, run_id, held=True)
         if detail is None:
             raise ConfigError(f"{tenant} has no run {run_id}, or it expired")
         told = {"id": run_id, "agent": detail.run.agent, "input": detail.input, "output": detail.output}

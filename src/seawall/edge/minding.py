@@ -82,7 +82,7 @@ class _Look:
 
 async def _sweep(site: Site) -> None:
     await site.runs.sweep()
-    await asyncio.to_thread(sweep_records, site.records, site.settings.retention, site.clock)
+    await asyncio.to_thread(sweep_records, site.records, site.settings.retention)
 
 
 class _Changed:

@@ -48,7 +48,15 @@ def open_records(
         )
         stack.callback(ledger.close)
         group = _SYNC_SECONDS if sync else _GROUP_SECONDS
-        audit = AuditLog(where, keyring, people, events=bus, clock=clock, group_seconds=group)
+        audit = AuditLog(
+            where,
+            keyring,
+            people,
+            events=bus,
+            clock=clock,
+            keeps=lambda tenant: keeps("audit", tenant),
+            group_seconds=group,
+        )
         stack.callback(audit.close)
         trail = AuditTrail(audit, clock=clock, every=sync)
         stack.callback(trail.close)
@@ -56,10 +64,10 @@ def open_records(
         yield Records(bus, people, ledger, audit, trail)
 
 
-def sweep_records(records: Records, retention: Retention, clock: Clock = SYSTEM_CLOCK) -> dict[str, int]:
+def sweep_records(records: Records, retention: Retention) -> dict[str, int]:
     """Delete the rows whose time is over and whose people are not held; how many of each store went."""
     rows = records.ledger.sweep(records.people.held_names())
-    now = clock.time()
+    now = records.people.clock.time()
     pruned = sum(
         records.audit.prune(tenant, now - retention.seconds_of("audit", tenant))
         for tenant in records.audit.tenants()

@@ -14,6 +14,7 @@ from uvicorn.supervisors import Multiprocess
 
 from seawall.edge.app import Seawall
 from seawall.edge.local import open_keyring
+from seawall.edge.logs import log_to_stderr
 from seawall.edge.metrics import SHARED
 from seawall.edge.service import Application
 from seawall.edge.settings import Settings, check_settings, read_settings
@@ -48,6 +49,7 @@ def load_app(name: str) -> Seawall:
 
 def make_application() -> Application:
     """Make a worker's application from what `serve` left in the environment."""
+    log_to_stderr()
     told = json.loads(os.environ[_SETTINGS])
     settings = read_settings(Path(os.devnull), **told)
     return Application(load_app(os.environ[_APP]), settings, open_keyring(), owns_process=True)
@@ -62,6 +64,7 @@ def _share_metrics(folder: Path) -> None:
 
 def serve(name: str, settings: Settings) -> None:
     """Run the service until it is told to end."""
+    log_to_stderr()
     load_app(name)
     check_settings(settings)
     os.environ[_APP] = name
@@ -82,6 +85,7 @@ def serve(name: str, settings: Settings) -> None:
         lifespan="on",
         access_log=False,
         log_level="warning",
+        log_config=None,
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=30,

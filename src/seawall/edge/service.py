@@ -1,6 +1,8 @@
 """The service as an ASGI application: the gate, the routes, and the parts behind them for as long as it runs."""
 
+import asyncio
 import gc
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack
 from typing import Any
@@ -17,6 +19,7 @@ from seawall.edge.front import DoorKeeper
 from seawall.edge.gate import Gate
 from seawall.edge.http.intake import Intake
 from seawall.edge.http.problems import problem, rendered
+from seawall.edge.logs import note_lost_errors, told
 from seawall.edge.metrics import forget_this_process
 from seawall.edge.minding import minded
 from seawall.edge.openapi import document
@@ -41,6 +44,7 @@ _STATUS = {404: "not-found", 405: "method-not-allowed"}
 # before the first request is left out of it, and the rest is looked at seldom.
 _COLLECT = (50_000, 50, 100)
 _BODY_SECONDS = 30.0
+_log = logging.getLogger("seawall.service")
 
 
 class Application:
@@ -75,6 +79,7 @@ class Application:
         await receive()
         async with AsyncExitStack() as stack:
             try:
+                asyncio.get_running_loop().set_exception_handler(note_lost_errors)
                 site = await stack.enter_async_context(open_site(self._app, self._settings, self._keyring))
                 self.site, self._gate = site, self._assembled(site)
                 await stack.enter_async_context(Background(site))
@@ -112,7 +117,7 @@ class Application:
             web.include_router(routes(site))
         document(web)
         bounded = Intake(
-            web,
+            _answered(web),
             max_body=self._settings.max_body,
             body_seconds=_BODY_SECONDS,
             larger=dict.fromkeys(self._app.uploads, self._settings.max_upload),
@@ -120,6 +125,18 @@ class Application:
         )
         self.front = DoorKeeper(site, OPEN)
         return Gate(bounded, site, OPEN)
+
+
+def _answered(web: FastAPI) -> Callable[[Any, Receive, Send], Awaitable[None]]:
+    """Have an error end where it was answered: passed on it would be logged with its words, and the connection closed."""
+
+    async def answered(scope: Any, receive: Receive, send: Send) -> None:
+        try:
+            await web(scope, receive, send)
+        except Exception as error:  # noqa: BLE001  whatever it is, its caller was told already
+            _log.error("a request failed: %s", told(error))
+
+    return answered
 
 
 async def _left(_request: Request, _error: Exception) -> Response:

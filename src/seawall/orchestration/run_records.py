@@ -63,7 +63,13 @@ class RunRecords:
         await self._database.settle([RUNS.name, EVENTS.name, KEYS.name])
 
     async def _page(self, whose: Whose, after: str) -> list[dict[str, Any]]:
-        query = sa.select(RUNS).where(_of(RUNS, whose), RUNS.c.id > after).order_by(RUNS.c.id).limit(AT_ONCE)
+        readable = RUNS.c.expires_at > self._database.clock.time()
+        query = (
+            sa.select(RUNS)
+            .where(_of(RUNS, whose), readable, RUNS.c.id > after)
+            .order_by(RUNS.c.id)
+            .limit(AT_ONCE)
+        )
 
         def work(connection: sa.Connection) -> list[dict[str, Any]]:
             return [self._plain(connection, dict(row)) for row in connection.execute(query).mappings().all()]

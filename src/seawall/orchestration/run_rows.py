@@ -191,12 +191,18 @@ class RunRows:
         *,
         content: bool = False,
         lock: bool = False,
+        held: bool = False,
     ) -> dict[str, Any] | None:
-        """Read a tenant's run unless it expired; None where there is none. `lock`: it is about to be changed."""
+        """Read a tenant's run unless it expired; None where there is none. `lock`: it is about to be changed.
+
+        `held`: one that expired as well, if its person's data is held.
+        """
         if not known_id(run_id):
             return None
         query = sa.select(*(RUNS.c if content else FACTS))
-        query = query.where(RUNS.c.tenant == tenant, RUNS.c.id == run_id, self.readable())
+        query = query.where(RUNS.c.tenant == tenant, RUNS.c.id == run_id)
+        kept = RUNS.c.subject.in_(self._database.people.held()) if held else sa.false()
+        query = query.where(self.readable() | kept)
         row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
         return None if row is None else dict(row)
 

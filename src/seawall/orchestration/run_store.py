@@ -193,11 +193,11 @@ class SqlRunStore:
 
         return await self.database.write(work)
 
-    async def get(self, tenant: str, run_id: str) -> RunDetail | None:
-        """Read one run."""
+    async def get(self, tenant: str, run_id: str, *, held: bool = False) -> RunDetail | None:
+        """Read one run; with `held` one that expired as well, if its person's data is held for a legal claim."""
 
         def work(connection: sa.Connection) -> RunDetail | None:
-            row = self._rows.find(connection, tenant, run_id, content=True)
+            row = self._rows.find(connection, tenant, run_id, content=True, held=held)
             if row is None:
                 return None
             principal, given = self._rows.asked(row)

@@ -1,7 +1,7 @@
 """The audit log: what was decided, kept in a chain for each tenant, written in groups off the request path."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +47,7 @@ class AuditLog:
         *,
         events: EventBus | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        keeps: Callable[[str], float] | None = None,
         group_seconds: float = 0.05,
         capacity: int = 50_000,
     ) -> None:
@@ -54,6 +55,7 @@ class AuditLog:
         self.signer = Signer(keyring, "audit")
         self.people = people
         self._clock = clock
+        self._keeps = keeps
         with self.engine.begin() as connection:
             begin_alone(connection)
             make_tables(connection, METADATA)
@@ -106,7 +108,8 @@ class AuditLog:
     ) -> Iterator[dict[str, Any]]:
         """Yield records in the order of their chains, opened; `body` is None where it was erased.
 
-        Of one tenant (empty: the service's own) or all, from `since` to before `until`, of one person if told.
+        Of one tenant (empty: the service's own) or all, from `since` to before `until`, of one person if told. None that is
+        older than what `keeps` says of its tenant in seconds, unless its person is held.
         """
         query = (
             sa.select(AUDIT).where(AUDIT.c.at_us >= int(since * 1e6)).order_by(AUDIT.c.tenant, AUDIT.c.seq)
@@ -119,7 +122,9 @@ class AuditLog:
             query = query.where(AUDIT.c.subject == subject)
         with self.engine.connect() as connection:
             for row in connection.execution_options(yield_per=500).execute(query):
-                yield self._opened(Link(*row))
+                link = Link(*row)
+                if not self._over(link):
+                    yield self._opened(link)
 
     def prune(self, tenant: str, before: float) -> int:
         """Delete a tenant's records from before a moment, for good, and note where its chain begins now; how many.
@@ -190,6 +195,12 @@ class AuditLog:
             previous = hash_of(previous, link)
             made.append(link._replace(hash=previous))
         return made
+
+    def _over(self, link: Link) -> bool:
+        """Whether nobody may read a record any more, though no sweep has come by."""
+        if self._keeps is None or link.subject in self.people.held():
+            return False
+        return link.at_us <= (self._clock.time() - self._keeps(link.tenant)) * 1e6
 
     def _opened(self, link: Link) -> dict[str, Any]:
         try:

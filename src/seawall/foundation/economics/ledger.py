@@ -12,6 +12,7 @@ from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.events import Event, EventBus, TransactionFinished
 from seawall.foundation.storage.database import begin_write, insert_new, make_tables, open_database
 from seawall.foundation.storage.group_writer import GroupWriter
+from seawall.foundation.subjects.personal import Whose
 from seawall.foundation.transaction import Transaction
 
 _AT_ONCE = 500
@@ -126,9 +127,11 @@ class Ledger:
         finally:
             self.engine.dispose()
 
-    def rows(self) -> Iterator[Transaction]:
-        """Every transaction that has not expired, oldest first."""
+    def rows(self, whose: Whose | None = None) -> Iterator[Transaction]:
+        """Every transaction that has not expired, oldest first; of one person if told."""
         query = sa.select(LEDGER).where(LEDGER.c.expires_at > self._clock.time()).order_by(LEDGER.c.id)
+        if whose is not None:
+            query = query.where(of_person(whose))
         with self.engine.connect() as connection:
             for row in connection.execution_options(yield_per=500).execute(query).mappings():
                 yield _from_row(dict(row))
@@ -154,6 +157,11 @@ class Ledger:
         rows = [_to_row(transaction) for transaction in group]
         with self.engine.begin() as connection:
             insert_new(connection, LEDGER, rows)
+
+
+def of_person(whose: Whose) -> sa.ColumnElement[bool]:
+    """Return the condition that a row bears a person's pseudonym."""
+    return sa.and_(LEDGER.c.tenant == whose.tenant, LEDGER.c.subject.in_(whose.names))
 
 
 def _to_row(transaction: Transaction) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
 
-from seawall.foundation.economics.ledger import LEDGER, Ledger
+from seawall.foundation.economics.ledger import LEDGER, Ledger, of_person
 from seawall.foundation.storage.database import begin_write, settle
 from seawall.foundation.subjects.personal import Whose
 
@@ -28,7 +29,7 @@ class LedgerRecords:
         """Return how many rows bear the person's pseudonym."""
 
         def work() -> int:
-            query = sa.select(sa.func.count()).select_from(LEDGER).where(_of(whose))
+            query = sa.select(sa.func.count()).select_from(LEDGER).where(of_person(whose))
             with self._engine.connect() as connection:
                 return connection.execute(query).scalar_one()
 
@@ -37,7 +38,7 @@ class LedgerRecords:
     async def erase(self, whose: Whose) -> int:
         """Take the pseudonym out of all of them."""
         await asyncio.to_thread(self._ledger.flush)
-        some = sa.select(LEDGER.c.id).where(_of(whose)).limit(_AT_ONCE)
+        some = sa.select(LEDGER.c.id).where(of_person(whose)).limit(_AT_ONCE)
 
         def work() -> int:
             with self._engine.begin() as connection:
@@ -52,20 +53,10 @@ class LedgerRecords:
         return erased
 
     async def export(self, whose: Whose) -> AsyncIterator[Mapping[str, Any]]:
-        """Yield the rows, expired ones included, as nobody has deleted them yet."""
-
-        def work() -> list[dict[str, Any]]:
-            query = sa.select(LEDGER).where(_of(whose)).order_by(LEDGER.c.id)
-            with self._engine.connect() as connection:
-                return [dict(row) for row in connection.execute(query).mappings()]
-
-        for row in await asyncio.to_thread(work):
-            yield row
+        """Yield the rows."""
+        for row in await asyncio.to_thread(list, self._ledger.rows(whose)):
+            yield asdict(row) | {"cost_usd": None if row.cost_usd is None else str(row.cost_usd)}
 
     async def settle(self) -> None:
         """Have the pseudonyms be gone from the file."""
         await asyncio.to_thread(settle, self._engine, [LEDGER.name])
-
-
-def _of(whose: Whose) -> sa.ColumnElement[bool]:
-    return sa.and_(LEDGER.c.tenant == whose.tenant, LEDGER.c.subject.in_(whose.names))
