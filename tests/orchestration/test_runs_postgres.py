@@ -116,4 +116,4 @@ def _everything(url: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return bytes(value) if isinstance(value, memoryview) else value
+    return value.tobytes() if isinstance(value, memoryview) else value
