@@ -19,6 +19,7 @@ from seawall.defense.mounts import Mounts
 from seawall.defense.outputs import may_defer
 from seawall.defense.pipeline import Pipeline
 from seawall.defense.policy import Policy
+from seawall.defense.profiles import check_models, profile_of
 from seawall.defense.rescue import Rescue
 from seawall.defense.resilience import Circuit, CircuitBreaker, Transition
 from seawall.defense.resume import Interrupted
@@ -61,6 +62,8 @@ def harden(
     works = _Works(agent.name, policy, shared, bus, clock)
     settings = cast("dict[str, Any]", agent.model_settings if isinstance(agent.model_settings, dict) else {})
     plain = [opened.model for opened in models]
+    if policy.profile is not None:
+        check_models(profile_of(policy.profile), plain, policy.processors)
     check_possible(policy.limits, settings.get("max_tokens") or policy.most_output_tokens, plain)
     meter = Meter(shared.counters or MemoryStore(), policy.limits, clock)
     capability = GuardCapability(

@@ -209,7 +209,8 @@ class Hardened(Generic[DepsT, OutputT]):
         caller = Caller.of(principal, agent=self.name, ip=known.ip, api_key=known.api_key)
         parts, capability = self._parts, self._parts.capability
         pseudonyms = Pseudonyms(parts.keyring, caller.tenant)
-        vault = Vault(pseudonyms) if self.policy.pseudonymises else None
+        find = self.policy.finder
+        vault = None if find is None else Vault(pseudonyms, find=find)
         now, clock = parts.clock.time(), parts.clock.monotonic()
         allowance = allow(self.policy.deadline, retries=self.policy.most_retries, clock=parts.clock)
         run = RunState(

@@ -15,7 +15,9 @@ from seawall.defense.guards import AsyncGuard, Canary, Guard, Pseudonymise
 from seawall.defense.limits import RateLimit, SlidingWindow
 from seawall.defense.load import Bulkhead
 from seawall.defense.pipeline import Guarded
+from seawall.defense.profiles import ProfileName, check, guards_under, profile_of
 from seawall.defense.resilience import CircuitBreaker, Hedge, Retries
+from seawall.foundation.compliance.pseudonyms import Finder
 from seawall.foundation.errors import ConfigError
 from seawall.foundation.units import Period, seconds
 from seawall.foundation.versions import version_of
@@ -42,6 +44,9 @@ class Policy:
     When an endpoint refuses or fails, `fallbacks` are tried in order. When none answers, an answer that the same caller
     got to the same question within `stale_if_error` is given again, unless a tool was called for it; next `partial`
     makes what it can, None where it cannot; then the run is refused. `chaos` injects faults, for a test of all this.
+
+    A `profile` switches on what a law asks of this part, and refuses what contradicts it: pseudonyms, and an agreement
+    named in `processors` with each provider whose models read people's data, by the name Pydantic AI has for it.
     """
 
     guards: Sequence[Guard | AsyncGuard | Guarded | Canary | Pseudonymise] = ()
@@ -62,9 +67,16 @@ class Policy:
     deadline: Period = "60s"
     retention: Period = "30d"
     chaos: Chaos | None = None
+    profile: ProfileName | None = None
+    processors: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
         """Refuse what cannot hold, at construction rather than under load."""
+        if self.profile is not None:
+            profile = profile_of(self.profile)
+            object.__setattr__(self, "guards", guards_under(profile, self.guards))
+            chaos = self.chaos is not None
+            check(profile, self.guards, retention=self.retention, stale=self.stale_if_error, chaos=chaos)
         seconds(self.deadline)
         seconds(self.retention)
         # Holds together, or says so.
@@ -109,7 +121,13 @@ class Policy:
     @property
     def pseudonymises(self) -> bool:
         """Whether personal data is replaced before the model sees it."""
-        return any(isinstance(guard, Pseudonymise) for guard in self.guards)
+        return self.finder is not None
+
+    @property
+    def finder(self) -> Finder | None:
+        """What finds the personal data that is replaced, None where none is."""
+        found = (guard for guard in self.guards if isinstance(guard, Pseudonymise))
+        return next((guard.find for guard in found), None)
 
     @property
     def version(self) -> str:
@@ -132,6 +150,8 @@ class Policy:
             "fallbacks": [_described(model) for model in self.fallbacks],
             "stale_if_error": None if self.stale_if_error is None else str(self.stale_if_error),
             "partial": self.partial is not None,
+            "profile": self.profile,
+            "processors": dict(self.processors),
             "chaos": None if self.chaos is None else self.chaos.describe(),
             "most_output_tokens": self.most_output_tokens,
             "call_timeout": str(self.call_timeout),

@@ -20,6 +20,7 @@ from seawall.edge.settings import Settings, check_settings, limits_of
 from seawall.edge.site import Site
 from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.compliance.keyring import Keyring
+from seawall.foundation.errors import ConfigError
 from seawall.foundation.events import EventBus
 from seawall.orchestration.idempotency import KeyNames
 from seawall.orchestration.idempotency_store import SqlIdempotencyStore
@@ -33,6 +34,7 @@ async def open_site(
 ) -> AsyncGenerator[Site]:
     """Open all parts of a service; ConfigError for settings that do not go together."""
     check_settings(settings)
+    _check_policies(app, settings)
     async with AsyncExitStack() as stack:
         records = stack.enter_context(open_records(settings, keyring, clock))
         events, metrics = records.events, Metrics()
@@ -72,6 +74,16 @@ async def open_site(
         for name, make in app.offers.items():
             served[name] = await stack.enter_async_context(make(site))
         yield site
+
+
+def _check_policies(app: Seawall, settings: Settings) -> None:
+    """See that every agent is under the profile of the service."""
+    without = [name for name, added in app.agents.items() if added.policy.profile != settings.profile]
+    if settings.profile is not None and without:
+        raise ConfigError(
+            f"profile {settings.profile!r} of the settings: the policies of {', '.join(without)} are not under it; "
+            f"give them Policy(profile={settings.profile!r})"
+        )
 
 
 def _run_limits(app: Seawall, settings: Settings) -> RunLimits | None:

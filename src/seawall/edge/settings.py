@@ -3,18 +3,23 @@
 import os
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from seawall.defense.limits import RateLimit, SlidingWindow
 from seawall.defense.load import Backpressure
+from seawall.defense.profiles import ProfileName
 from seawall.foundation.compliance.retention import Retention
 from seawall.foundation.errors import ConfigError
+from seawall.foundation.units import seconds
 
 _FILE = "seawall.toml"
+_SIX_YEARS = "2192d"
 
 
 class _Section(BaseModel):
@@ -51,12 +56,25 @@ class AuditSettings(_Section):
     sync: bool = False
 
 
+class ControllerSettings(_Section):
+    """Who answers for the processing, as the record of it has to say (GDPR, Article 30(1))."""
+
+    name: str = ""
+    contact: str = ""
+    representative: str = ""
+    data_protection_officer: str = ""
+    purposes: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+
+
 class Settings(BaseSettings):
     """All settings of a service; whatever is not there has a default that is safe on one machine.
 
     Read from `seawall.toml`; `SEAWALL_PORT=9000` or `SEAWALL_JWT__ISSUER=…` in the environment come first. Seconds and
     durations are text such as "30s". `state` is a folder for keys, runs, people, the ledger and the audit log; with a
-    `database_url` (postgresql://…) all but the API keys are there. `redis_url` is what several
+    `database_url` (postgresql://…) all but the API keys are there. With a `profile` every agent's policy has to have it, and
+    what contradicts it is refused. `redis_url` is what several
     workers or machines share their counts through. `limits` and `backpressure` come before those of the application; changed limits
     in `source`, the file which they were read from, hold within seconds.
     """
@@ -80,6 +98,8 @@ class Settings(BaseSettings):
     heartbeat: str = "15s"
     resume: str = "30s"
     background_runs: int = Field(default=4, ge=1, le=256)
+    profile: ProfileName | None = None
+    controller: ControllerSettings = Field(default_factory=ControllerSettings)
     limits: tuple[LimitSettings, ...] | None = None
     backpressure: Backpressure | None = None
     jwt: JwtSettings | None = None
@@ -114,9 +134,12 @@ def read_settings(file: Path | None = None, **overrides: Any) -> Settings:
     try:
         read = Settings(**given)
         # What was told on the command line is checked with the rest.
-        return Settings.model_validate({**read.model_dump(), **told}) if told else read
+        whole = Settings.model_validate({**read.model_dump(), **told}) if told else read
     except ValidationError as error:
         raise ConfigError(f"settings: {_mistakes(error)}") from None
+    if whole.profile == "hipaa" and whole.retention.audit is None:
+        return whole.model_copy(update={"retention": replace(whole.retention, audit=_SIX_YEARS)})
+    return whole
 
 
 def limits_of(
@@ -133,6 +156,39 @@ def check_settings(settings: Settings) -> None:
             f"workers={settings.workers} would each count apart, and let that many times the limits through; "
             "give redis_url, which they share their counts through, or workers=1"
         )
+    wrong = contradictions(settings)
+    if wrong:
+        raise ConfigError(f"profile {settings.profile!r} is contradicted: {'; '.join(wrong)}")
+
+
+def contradictions(settings: Settings) -> list[str]:
+    """Return what in the settings contradicts their profile; nothing where they have none."""
+    if settings.profile is None:
+        return []
+    wrong: list[str] = []
+    for name, tls in (("redis_url", "rediss://"), ("database_url", "sslmode=verify-full")):
+        secret: SecretStr | None = getattr(settings, name)
+        if secret is not None and not _is_private(secret.get_secret_value()):
+            wrong.append(f"{name} goes over a network in plain text; expected {tls}")
+    audit = settings.retention
+    if settings.profile == "hipaa":
+        tenants = ["", *audit.tenants]
+        wrong += [
+            f"audit is kept for {audit.of('audit', tenant)}, and documentation for six years (164.316(b)(2)(i))"
+            for tenant in tenants
+            if seconds(audit.of("audit", tenant)) < seconds(_SIX_YEARS)
+        ]
+    return wrong
+
+
+def _is_private(url: str) -> bool:
+    """Whether what is sent there is encrypted on its way, or does not leave this machine."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    host = parts.hostname or query.get("host", ["/"])[0]
+    here = host in {"localhost", "127.0.0.1", "::1"} or host.startswith("/")
+    encrypted = query.get("sslmode", [""])[0] in {"verify-full", "verify-ca"}
+    return here or encrypted or parts.scheme in {"rediss", "unix"}
 
 
 def _read_file(file: Path | None) -> tuple[Path | None, dict[str, Any]]:

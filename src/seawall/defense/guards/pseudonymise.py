@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from seawall.defense.guards.guard import Guard, GuardInput, Verdict
-from seawall.foundation.compliance.pseudonyms import Vault
+from seawall.foundation.compliance.pii import find_pii
+from seawall.foundation.compliance.pii_thorough import find_pii_thorough
+from seawall.foundation.compliance.pseudonyms import Finder, Vault
 
 _COST = 0.3
 _MAX_CHARACTERS = 4_000_000
@@ -19,6 +21,12 @@ class Pseudonymise:
 
     name: str = "pseudonymise"
     cost: float = _COST
+    thorough: bool = False
+
+    @property
+    def find(self) -> Finder:
+        """What finds personal data."""
+        return find_pii_thorough if self.thorough else find_pii
 
     def with_vault(self, vault: Vault) -> Guard:
         """Make the guard that replaces, remembering in this vault."""
@@ -44,6 +52,9 @@ class VaultGuard:
         )
 
 
-def pseudonymise() -> Pseudonymise:
-    """Ask for personal data to be replaced by tokens before any model reads it."""
-    return Pseudonymise()
+def pseudonymise(*, thorough: bool = False) -> Pseudonymise:
+    """Ask for personal data to be replaced by tokens before any model reads it.
+
+    `thorough` finds names without a cue, dates, places and more, at 0.2 ms a sentence, and takes other words for names.
+    """
+    return Pseudonymise(thorough=thorough)

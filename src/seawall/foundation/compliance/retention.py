@@ -18,7 +18,8 @@ class Retention:
     """How long each class of data is kept from the moment it came, unless `tenants` has another word for one of them.
 
     `content` is what runs were given, said and came to; `replies` are answers kept for a retry with the same
-    `Idempotency-Key`; `ledger` and `audit` their rows. The audit log is kept for 183 days at least. ConfigError for what is
+    `Idempotency-Key`; `ledger` and `audit` their rows. The audit log is kept for 183 days,
+    and for no less. ConfigError for what is
     no duration, an unknown class, or less than that.
 
     >>> Retention(tenants={"acme": {"content": "1d"}}).seconds_of("content", "acme")
@@ -30,7 +31,7 @@ class Retention:
     content: str = "30d"
     replies: str = "24h"
     ledger: str = "30d"
-    audit: str = LEAST_AUDIT
+    audit: str | None = None
     tenants: Mapping[str, Mapping[DataClass, str]] = field(default_factory=dict[str, Mapping[DataClass, str]])
 
     def __post_init__(self) -> None:
@@ -56,9 +57,12 @@ class Retention:
         return seconds(self.of(name, tenant))
 
     def _everybodys(self, name: DataClass) -> str:
-        return {"content": self.content, "replies": self.replies, "ledger": self.ledger, "audit": self.audit}[
-            name
-        ]
+        return {
+            "content": self.content,
+            "replies": self.replies,
+            "ledger": self.ledger,
+            "audit": self.audit or LEAST_AUDIT,
+        }[name]
 
 
 def expires_at(created: float, ttl: Period) -> float:
