@@ -234,7 +234,7 @@ async def opened(
             return "All is well."
 
     # Only a stall has to run into its limit.
-    patience = "250ms" if way.how == "stall" else "30s"
+    patience = "500ms" if way.how == "stall" else "30s"
     spare = Fallback(models[1], protection=Protection(timeout="30s"))
     rows = EventBus(lambda event: keep(world.rows, event))
     policy = Policy(call_timeout=patience, retries=Retries(most=0), fallbacks=[spare], **terms)

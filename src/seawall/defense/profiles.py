@@ -16,7 +16,7 @@ from seawall.foundation.units import Period, seconds
 
 ProfileName = Literal["gdpr", "hipaa"]
 # Models that run in this process: what they read is given to nobody.
-_HERE = frozenset({"function", "test", "local"})
+HERE = frozenset({"function", "test", "local", "seawall"})
 _LONGEST = "365d"
 
 
@@ -78,7 +78,7 @@ def check(
 
 def check_models(profile: Profile, models: Sequence[Model], processors: Mapping[str, str]) -> None:
     """Refuse a model of a provider with whom no agreement is named."""
-    unnamed = sorted({model.system for model in models} - _HERE - set(processors))
+    unnamed = sorted({model.system for model in models} - HERE - set(processors))
     if unnamed:
         raise ConfigError(
             f"profile {profile.name!r}: no agreement is named with {', '.join(unnamed)}, whose models would read people's "

@@ -35,6 +35,15 @@ class Added:
     description: str
 
 
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """Other work as it was declared."""
+
+    make: "Callable[[Site], AbstractAsyncContextManager[Served]]"
+    policy: Policy
+    description: str
+
+
 class Seawall:
     """A service: declared in a module, run by `seawall serve module:app`.
 
@@ -61,7 +70,7 @@ class Seawall:
         self.abuse = abuse or Abuse()
         self.backpressure = backpressure or Backpressure()
         self.agents: dict[str, Added] = {}
-        self.offers: dict[str, Callable[[Site], AbstractAsyncContextManager[Served]]] = {}
+        self.offers: dict[str, Offered] = {}
         self.routes: list[Callable[[Site], APIRouter]] = []
         self.uploads: set[str] = set()
 
@@ -81,10 +90,17 @@ class Seawall:
         self._check(agent.name or "")
         self.agents[agent.name or ""] = Added(agent, policy, deps, approver, description)
 
-    def offer(self, name: str, make: "Callable[[Site], AbstractAsyncContextManager[Served]]") -> None:
-        """Offer other work than an agent's; `make` opens it in each worker process."""
+    def offer(
+        self,
+        name: str,
+        make: "Callable[[Site], AbstractAsyncContextManager[Served]]",
+        *,
+        policy: Policy,
+        description: str = "",
+    ) -> None:
+        """Offer other work than an agent's; `make` opens it in each worker process, under a policy such as this one."""
         self._check(name)
-        self.offers[name] = make
+        self.offers[name] = Offered(make, policy, description)
 
     def include(self, routes: "Callable[[Site], APIRouter]", *, uploads: Sequence[str] = ()) -> None:
         """Add routes of your own, behind the same authentication, limits and admission.

@@ -13,6 +13,7 @@ from rich.table import Table
 from seawall.edge.access_command import access_app
 from seawall.edge.audit_command import audit_app
 from seawall.edge.breaker_command import breaker_app
+from seawall.edge.compliance_command import compliance_app
 from seawall.edge.guard_command import guard
 from seawall.edge.keyring_command import keyring_app
 from seawall.edge.keys_command import keys_app
@@ -37,6 +38,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(keyring_app, name="keyring")
 app.add_typer(audit_app, name="audit")
 app.add_typer(access_app, name="access")
+app.add_typer(compliance_app, name="compliance")
 app.add_typer(subject_app, name="subject")
 app.command("guard")(guard)
 app.command("pii")(pii)

@@ -71,8 +71,8 @@ async def open_site(
             ),
             key_names=KeyNames(keyring),
         )
-        for name, make in app.offers.items():
-            served[name] = await stack.enter_async_context(make(site))
+        for name, offered in app.offers.items():
+            served[name] = await stack.enter_async_context(offered.make(site))
         yield site
 
 

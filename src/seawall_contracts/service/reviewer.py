@@ -93,7 +93,7 @@ async def open_reviewer(site: Site) -> AsyncGenerator[ContractReviewer]:
         agent = harden(
             build_agent(LocalModel(workers)),
             # Many callers, unlike a batch, answer for themselves.
-            replace(policy, abuse=Abuse()),
+            replace(policy, abuse=Abuse(), profile=site.settings.profile),
             stores=site.stores,
             events=site.events,
             keyring=site.keyring,

@@ -28,6 +28,16 @@ from seawall.foundation.storage.group_writer import GroupWriter
 from seawall.foundation.subjects.book import Erased, Subject, SubjectBook
 
 _NOBODY = "nobody"
+# Made once: to put a statement together takes longer than to run it.
+_FIND_HEADS = sa.select(HEADS).where(HEADS.c.tenant.in_(sa.bindparam("tenants", expanding=True)))
+_INSERT = sa.insert(AUDIT)
+_MOVE_HEAD = (
+    sa.update(HEADS)
+    .where(HEADS.c.tenant == sa.bindparam("of"))
+    .values(
+        {column.name: sa.bindparam(f"new_{column.name}") for column in HEADS.c if column.name != "tenant"}
+    )
+)
 
 
 class AuditLog:
@@ -181,7 +191,7 @@ class AuditLog:
                 made = self._links(head, by_tenant[tenant], keys[tenant])
                 links += made
                 ends.append(head._replace(seq=made[-1].seq, hash=made[-1].hash))
-            connection.execute(sa.insert(AUDIT), [link._asdict() for link in links])
+            connection.execute(_INSERT, [link._asdict() for link in links])
             self._store_heads(connection, ends)
             self._store_checkpoints(connection, links)
 
@@ -219,8 +229,8 @@ class AuditLog:
         }
 
     def _heads(self, connection: sa.Connection, tenants: Sequence[str]) -> dict[str, Head]:
-        query = sa.select(HEADS).where(HEADS.c.tenant.in_(tenants))
-        return {row[0]: Head(*row[:5]) for row in connection.execute(query)}
+        found = connection.execute(_FIND_HEADS, {"tenants": list(tenants)})
+        return {row[0]: Head(*row[:5]) for row in found}
 
     def _enrol(self, connection: sa.Connection, new: Sequence[str]) -> None:
         """Begin chains, and sign the list of all who have one."""
@@ -236,8 +246,9 @@ class AuditLog:
     def _store_heads(self, connection: sa.Connection, heads: Sequence[Head]) -> None:
         for head in heads:
             row = self._signed(head)
-            if not insert_new(connection, HEADS, row):
-                connection.execute(sa.update(HEADS).where(HEADS.c.tenant == head.tenant).values(row))
+            told = {f"new_{name}": value for name, value in row.items() if name != "tenant"}
+            if connection.execute(_MOVE_HEAD, {"of": head.tenant, **told}).rowcount == 0:
+                insert_new(connection, HEADS, row)
 
     def _signed(self, head: Head) -> dict[str, Any]:
         return head._asdict() | {"signature": self.signer.sign(signed_part(head))}

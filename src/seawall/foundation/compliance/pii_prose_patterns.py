@@ -4,6 +4,8 @@ from seawall.foundation.compliance.pii_patterns import CUED, SHAPED, Rule, Trim
 from seawall.foundation.patterns import compile_pattern
 
 _MONTH = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+_VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
+_VIN_VALUES = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "12345678123457923456789"), strict=True))
 _DAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
 _CLOCK = (
     r"(?:[T ,]{1,3}(?:at )?\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?: ?[ap]\.?m\b\.?)?(?:Z|[+-]\d{2}:?\d{2})?)"
@@ -22,6 +24,15 @@ def _age(found: str, before: str) -> int:
 def _has_digit(found: str, before: str) -> int:
     found = found.rstrip(" -")
     return len(found) if any(letter.isdigit() for letter in found) else 0
+
+
+def _vin(found: str, before: str) -> int:
+    """Keep a number whose ninth sign checks the others (49 CFR 565.15(c))."""
+    total = sum(
+        weight * (int(sign) if sign.isdigit() else _VIN_VALUES[sign])
+        for weight, sign in zip(_VIN_WEIGHTS, found, strict=True)
+    )
+    return len(found) if "0123456789X"[total % 11] == found[8] else 0
 
 
 def _rule(kind: str, pattern: str, trim: Trim = _whole, certainty: int = CUED) -> Rule:
@@ -68,6 +79,23 @@ FIRM = (
         SHAPED,
     ),
     _rule("PHONE_NUMBER", r"(\(?\+?\d[\d ().-]{5,18}\d) ?[-,]{1,2} ?(?i:office|fax|mobile|cell|home|work)\b"),
+    _rule(
+        "HEALTH_PLAN_NUMBER",
+        r"(?i)\b(?:(?:health ?plan|beneficiary|subscriber|enrollee|medicare|medicaid|member|insurance)(?: (?:beneficiary|claim|policy))?(?: (?:id|number|no\.?|#))|mbi)"
+        r"(?: ?(?:is|:|#))?[ ]{0,3}([a-z0-9][a-z0-9-]{4,24})\b",
+        _has_digit,
+    ),
+    _rule("VEHICLE_IDENTIFIER", r"\b([A-HJ-NPR-Z0-9]{8}[0-9X][A-HJ-NPR-Z0-9]{8})\b", _vin),
+    _rule(
+        "VEHICLE_IDENTIFIER",
+        r"(?i)\b(?:licen[sc]e plate|number plate|plate (?:number|no\.?|#)|vehicle registration(?: number)?)(?: is|:)?[ ]{1,3}([a-z0-9]{1,4}(?:[ -]?[a-z0-9]{1,4}){1,2})\b",
+        _has_digit,
+    ),
+    _rule(
+        "DEVICE_IDENTIFIER",
+        r"(?i)\b(?:serial (?:number|no\.?|#)|s/n|imei|udi|device (?:id|identifier|serial))(?: ?(?:is|:|#))?[ ]{0,3}([a-z0-9][a-z0-9-]{5,29})\b",
+        _has_digit,
+    ),
     _rule(
         "CRYPTO_WALLET",
         r"\b(0x[0-9a-fA-F]{40}|bc1[02-9ac-hj-np-z]{25,59}|[13][1-9A-HJ-NP-Za-km-z]{25,34})\b",

@@ -24,7 +24,8 @@ def find_pii_thorough(text: str) -> list[Entity]:
 
     Kinds are PERSON, ORGANIZATION, GPE (places that are governed), NRP (peoples, creeds), STREET_ADDRESS, ZIP_CODE,
     EMAIL_ADDRESS, PHONE_NUMBER, CREDIT_CARD, IBAN_CODE, US_SSN, IP_ADDRESS, DATE_TIME, AGE, TITLE, DOMAIN_NAME,
-    US_DRIVER_LICENSE, ACCOUNT_NUMBER, MEDICAL_RECORD_NUMBER, PASSPORT_NUMBER and CRYPTO_WALLET. A term that the text
+    US_DRIVER_LICENSE, ACCOUNT_NUMBER, MEDICAL_RECORD_NUMBER, PASSPORT_NUMBER, HEALTH_PLAN_NUMBER,
+    VEHICLE_IDENTIFIER, DEVICE_IDENTIFIER and CRYPTO_WALLET. A term that the text
     defines (`the "Seller"`) is no person. It misses names and takes other words for names: see MODEL_CARD.md for how often.
     """
     terms = defined_terms(text)
