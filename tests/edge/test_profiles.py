@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from pydantic_ai import Agent
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 
 from seawall import Chaos, ConfigError, Fault, Guarded, Policy, Principal, Seawall, guards, harden
@@ -47,7 +49,8 @@ def test_pseudonyms_are_switched_on(profile: Any, thorough: bool) -> None:
 def test_what_contradicts_is_refused(given: dict[str, Any], said: str) -> None:
     """With the setting that is wrong."""
     with pytest.raises(ConfigError, match=said):
-        Policy(**{"profile": "gdpr", **given})
+        told: dict[str, Any] = {"profile": "gdpr", **given}
+        Policy(**told)
 
 
 async def test_a_provider_needs_an_agreement() -> None:
@@ -64,15 +67,11 @@ async def test_under_hipaa_the_model_reads_no_names() -> None:
     """A name without a cue, a date and a phone number are tokens on their way to the model, and words in the answer."""
     seen: list[str] = []
 
-    class Listening(TestModel):
-        """Keeps what it was asked."""
+    def listens(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        seen.append(str(messages))
+        return ModelResponse(parts=[TextPart("Noted.")])
 
-        async def request(self, messages: Any, *rest: Any) -> Any:
-            """Note, then answer."""
-            seen.append(str(messages))
-            return await super().request(messages, *rest)
-
-    agent = Agent(Listening(custom_output_text="Noted."), name="clerk")
+    agent = Agent(FunctionModel(listens), name="clerk")
     hardened = harden(agent, Policy(profile="hipaa"), keyring=Keyring.ephemeral())
     said = "Maria Gonzales was admitted on March 3, 2026; call 202-555-0143."
     await hardened.run(said, deps=None, principal=Principal("acme", "zoe"))

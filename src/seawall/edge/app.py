@@ -40,7 +40,7 @@ class Offered:
     """Other work as it was declared."""
 
     make: "Callable[[Site], AbstractAsyncContextManager[Served]]"
-    policy: Policy
+    policy: Policy | None
     description: str
 
 
@@ -95,10 +95,10 @@ class Seawall:
         name: str,
         make: "Callable[[Site], AbstractAsyncContextManager[Served]]",
         *,
-        policy: Policy,
+        policy: Policy | None = None,
         description: str = "",
     ) -> None:
-        """Offer other work than an agent's; `make` opens it in each worker process, under a policy such as this one."""
+        """Offer other work than an agent's; `make` opens it in each worker process, under `policy` if it has one."""
         self._check(name)
         self.offers[name] = Offered(make, policy, description)
 

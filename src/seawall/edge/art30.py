@@ -12,7 +12,7 @@ from seawall.defense.policy import Policy
 from seawall.defense.profiles import HERE
 from seawall.edge.app import Added, Seawall
 from seawall.edge.settings import Settings
-from seawall.foundation.compliance.retention import CLASSES
+from seawall.foundation.compliance.retention import CLASSES, DataClass
 
 MISSING = "to be said in [controller] of seawall.toml"
 
@@ -84,14 +84,14 @@ def _agent(name: str, added: Added) -> dict[str, Any]:
     return _described(name, description, _models(added), added.policy)
 
 
-def _described(name: str, description: str, models: Sequence[str], policy: Policy) -> dict[str, Any]:
+def _described(name: str, description: str, models: Sequence[str], policy: Policy | None) -> dict[str, Any]:
     return {
         "name": name,
         "description": description,
         "models": [*models],
-        "guards": [guard.name for guard in policy.guards],
-        "pseudonyms": policy.pseudonymises,
-        "policy": policy.version,
+        "guards": [] if policy is None else [guard.name for guard in policy.guards],
+        "pseudonyms": policy is not None and policy.pseudonymises,
+        "policy": "" if policy is None else policy.version,
     }
 
 
@@ -114,7 +114,9 @@ def _recipients(app: Seawall) -> set[str]:
 def _limits(settings: Settings) -> list[dict[str, str]]:
     kept = settings.retention
     rows = [{"tenant": "everybody", "class": name, "kept": kept.of(name, "")} for name in CLASSES]
-    own = [(tenant, name) for tenant, told in kept.tenants.items() for name in told]
+    own: list[tuple[str, DataClass]] = [
+        (tenant, name) for tenant, told in kept.tenants.items() for name in told
+    ]
     return rows + [{"tenant": tenant, "class": name, "kept": kept.of(name, tenant)} for tenant, name in own]
 
 
