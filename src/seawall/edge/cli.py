@@ -19,6 +19,7 @@ from seawall.edge.keyring_command import keyring_app
 from seawall.edge.keys_command import keys_app
 from seawall.edge.operator import Config, State, at_desk, swept
 from seawall.edge.pii_command import pii
+from seawall.edge.roi_command import roi
 from seawall.edge.serve_command import serve
 from seawall.edge.subject_command import subject_app
 from seawall.edge.trust_command import trust_app
@@ -43,6 +44,7 @@ app.add_typer(subject_app, name="subject")
 app.command("guard")(guard)
 app.command("pii")(pii)
 app.command("serve")(serve)
+app.command("roi")(roi)
 
 LedgerFile = Annotated[
     Path, typer.Argument(help="The ledger's database, such as out/.seawall/ledger.db", dir_okay=False)
