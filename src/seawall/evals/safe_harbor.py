@@ -3,6 +3,7 @@
 Source: 45 CFR 164.514(b)(2)(i). Whether what is left could identify somebody (164.514(b)(2)(ii)) no program can know.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,8 @@ from seawall.foundation.compliance.keyring import Keyring
 from seawall.foundation.compliance.pii_thorough import find_pii_thorough
 from seawall.foundation.compliance.pseudonyms import Pseudonyms, Vault
 
+# A token's own digits are random and may hold anything, a short value among it.
+_TOKEN = re.compile("⟦[^⟧]*⟧")
 Kind = Literal["automatic", "partial", "not text"]
 _COVERAGE: dict[Kind, Coverage] = {"automatic": "covered", "partial": "partial", "not text": "not covered"}
 
@@ -120,6 +123,6 @@ def _gone(text: str, value: str) -> Callable[[], Awaitable[bool]]:
     async def run() -> bool:
         vault = Vault(Pseudonyms(Keyring.ephemeral(), "probe"), find=find_pii_thorough)
         sent = vault.pseudonymise(text)
-        return value not in sent and vault.restore(sent) == text
+        return value not in _TOKEN.sub("", sent) and vault.restore(sent) == text
 
     return run
