@@ -1,6 +1,7 @@
 """Every Python block of the documentation runs as it stands; blocks of one page share their names, top to bottom."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ PAGES = sorted({*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (RO
 def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader who pastes the page's code gets what the page says."""
     monkeypatch.chdir(tmp_path)
+    # A page's script sees no arguments, whatever this test was begun with.
+    monkeypatch.setattr(sys, "argv", [page.name])
     names: dict[str, object] = {"__name__": "docs"}
     text = page.read_text()
     for block in BLOCK.finditer(text):
