@@ -11,7 +11,15 @@ from seawall.defense.harden import harden
 from seawall.defense.hardened import Hardened, HardenedResult
 from seawall.defense.hardened_stream import HardenedStream, StreamStillOpen
 from seawall.defense.health import Health
-from seawall.defense.limits import Caller, MemoryStore, RateLimit, RateLimited, SlidingWindow
+from seawall.defense.limits import (
+    Budget,
+    BudgetExceeded,
+    Caller,
+    MemoryStore,
+    RateLimit,
+    RateLimited,
+    SlidingWindow,
+)
 from seawall.defense.load import Backpressure, Bulkhead, Overloaded
 from seawall.defense.pipeline import Guarded
 from seawall.defense.policy import Policy
@@ -25,6 +33,8 @@ __all__ = [
     "Abuse",
     "Approver",
     "Backpressure",
+    "Budget",
+    "BudgetExceeded",
     "Bulkhead",
     "Caller",
     "Chaos",

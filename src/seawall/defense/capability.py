@@ -20,9 +20,10 @@ from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolDef
 from pydantic_ai.toolsets import AbstractToolset
 
 from seawall.agents import describes_itself, effects_of, result_is_trusted
+from seawall.defense.affordable import Affordable
 from seawall.defense.approval import Approver, PendingCall
 from seawall.defense.asked import Asked
-from seawall.defense.estimate import most_tokens, price, used
+from seawall.defense.estimate import most_tokens, used
 from seawall.defense.guards import (
     FAILURES,
     UNKNOWN_SPENT,
@@ -34,7 +35,7 @@ from seawall.defense.guards import (
     canary_line,
 )
 from seawall.defense.heard import Heard, heard, hidden_texts, told
-from seawall.defense.limits import RateLimited, Spend
+from seawall.defense.limits import RateLimited
 from seawall.defense.meter import Meter
 from seawall.defense.mounts import GoneWithout, Mounts
 from seawall.defense.pipeline import Pipeline
@@ -305,22 +306,21 @@ class GuardCapability(AbstractCapability[Any]):
         bounded = merge_model_settings(request.model_settings, ModelSettings(max_tokens=most_output))
         request = replace(request, model_settings=bounded)
         counted = most_tokens(request.messages, request.model_request_parameters, most_output)
-        dollars = self.meter.counts_dollars
-        most = Spend(requests=0, tokens=sum(counted), usd=price(self.models, *counted) if dollars else 0)
         try:
-            async with self.meter.reserved(run.caller, most) as reservation:
-                before = run.billable
-                try:
-                    response = await handler(request)
-                except BaseException:
-                    # What was asked of a model stays spent, though its answer was refused.
-                    if run.billable == before:
-                        await reservation.release()
-                    raise
-                # Of a stream that was left nobody knows what is billed: what was set aside for it stays spent.
-                if response.state == "complete":
-                    await reservation.settle(used(response, priced=dollars))
-                return response
+            reservation = await Affordable(self.meter, self.models, self.approver).reserve(run, counted)
+            before = run.billable
+            try:
+                response = await handler(request)
+            except BaseException:
+                # What was asked of a model stays spent, though its answer was refused.
+                await (reservation.release() if run.billable == before else reservation.keep())
+                raise
+            # Of a stream that was left nobody knows what is billed, nor of a call that was given up for another.
+            if response.state == "complete" and run.billable <= before + 1:
+                await reservation.settle(used(response, priced=self.meter.counts_dollars))
+            else:
+                await reservation.keep()
+            return response
         except RateLimited as refusal:
             self._tell(run, refusal)
             raise
@@ -333,7 +333,7 @@ class GuardCapability(AbstractCapability[Any]):
             raise
 
     def _tell(self, run: RunState, refusal: RateLimited) -> None:
-        run.events.publish(Refused(run.id, run.caller.tenant, "rate limit", refusal.retry_after, run.actor))
+        run.events.publish(Refused(run.id, run.caller.tenant, refusal.by, refusal.retry_after, run.actor))
 
 
 def _passage(text: str, verdict: Verdict) -> str:

@@ -75,7 +75,7 @@ def nothing_answered(error: BaseException) -> bool:
     if isinstance(error, FallbackExceptionGroup):
         return all(nothing_answered(one) for one in error.exceptions)
     if isinstance(error, Rejected):
-        return error.by in {"breaker", "bulkhead", "deadline"}
+        return error.by in {"breaker", "bulkhead", "deadline", "price"}
     return isinstance(error, _UNANSWERED) and read_fault(error).counts
 
 

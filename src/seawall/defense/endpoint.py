@@ -23,6 +23,7 @@ from seawall.defense.streaming import Checkpoint, HeldStream, Terms, Upstream, a
 from seawall.defense.wire import pseudonymise_messages, restore_response
 from seawall.foundation import events
 from seawall.foundation.clock import Clock
+from seawall.foundation.errors import Rejected
 from seawall.foundation.transaction import Degradation, worse
 
 # What a provider turned away, or never had, it does not bill.
@@ -43,6 +44,15 @@ _NEVER_BILLED: frozenset[FaultKind] = frozenset(
 _ONLY_READ = frozenset({"web_search", "web_fetch", "file_search", "x_search", "advisor"})
 
 
+class TooDear(Rejected):
+    """A budget has too little left for this model, and enough for another."""
+
+    by = "price"
+
+    def __init__(self, model_name: str) -> None:
+        super().__init__(f"model {model_name}: a budget has too little left for it")
+
+
 class Endpoint(WrapperModel):
     """One model as a dependency, with the run's pseudonyms; `level` is what its answers are worth.
 
@@ -56,9 +66,15 @@ class Endpoint(WrapperModel):
         self, wrapped: Model, dependency: Dependency, *, clock: Clock, level: Degradation = "full"
     ) -> None:
         super().__init__(without_client_retries(wrapped))
+        self._given = wrapped
         self.dependency = dependency
         self._clock = clock
         self._level: Degradation = level
+
+    def _check_affordable(self, run: RunState) -> None:
+        """Leave it to another model where a budget has no money for this one."""
+        if run.only is not None and run.only is not self._given:
+            raise TooDear(self.wrapped.model_name)
 
     async def request(
         self,
@@ -68,6 +84,7 @@ class Endpoint(WrapperModel):
     ) -> ModelResponse:
         """Ask the model; Overloaded, CircuitOpen or OutOfTime where the call is not even made."""
         run = current_run()
+        self._check_affordable(run)
         wire = messages if run.vault is None else self._tokenised(run, messages)
         ask = partial(
             self._ask,
@@ -99,6 +116,7 @@ class Endpoint(WrapperModel):
     ) -> AsyncGenerator[StreamedResponse]:
         """Open the model's stream, held back; Overloaded, CircuitOpen or OutOfTime where the call is not even made."""
         run = current_run()
+        self._check_affordable(run)
         wire = messages if run.vault is None else self._tokenised(run, messages)
         terms = Terms(
             Checkpoint(run.judge_output),

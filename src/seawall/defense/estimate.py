@@ -8,7 +8,7 @@ from genai_prices import Usage, calc_price
 from pydantic_ai.messages import ModelMessage, ModelRequestPart, ModelResponse, ModelResponsePart
 from pydantic_ai.models import Model, ModelRequestParameters
 
-from seawall.defense.limits import Limit, Spend
+from seawall.defense.limits import Budget, Limit, Spend
 from seawall.foundation.errors import ConfigError
 
 # Tokenisers of today's models take three bytes and more for a token of text, two in the worst scripts.
@@ -17,16 +17,20 @@ _FRAMING = 64
 _PART = 16
 
 
-def check_possible(limits: Sequence[Limit], most_output: int, models: Sequence[Model]) -> None:
+def check_possible(limits: Sequence[Limit | Budget], most_output: int, models: Sequence[Model]) -> None:
     """Refuse at once what would refuse every request: tokens for less than one answer, dollars without a price."""
     for limit in limits:
-        if limit.of == "tokens" and limit.quota.most <= most_output:
+        if limit.of == "tokens" and _most(limit) <= most_output:
             raise ConfigError(
-                f"limit {limit.name!r} allows {limit.quota.most} tokens at once, and an answer may take {most_output}: raise "
+                f"limit {limit.name!r} allows {_most(limit)} tokens at once, and an answer may take {most_output}: raise "
                 "its burst, or lower the agent's max_tokens or the policy's most_output_tokens"
             )
     if any(limit.of == "usd" for limit in limits):
         price(models, 1, 1)
+
+
+def _most(limit: Limit | Budget) -> int:
+    return limit.units if isinstance(limit, Budget) else limit.quota.most
 
 
 def most_tokens(

@@ -12,7 +12,7 @@ from seawall.defense.dependency import Dependency, Protection, announcing
 from seawall.defense.estimate import check_possible
 from seawall.defense.guards import Canary, Pseudonymise, marker_for
 from seawall.defense.hardened import Hardened, Parts
-from seawall.defense.limits import MemoryStore
+from seawall.defense.limits import Budget, MemoryStore
 from seawall.defense.meter import Meter
 from seawall.defense.model_stack import open_models, stack
 from seawall.defense.mounts import Mounts
@@ -64,8 +64,9 @@ def harden(
     plain = [opened.model for opened in models]
     if policy.profile is not None:
         check_models(profile_of(policy.profile), plain, policy.processors)
+    _check_somebody_is_asked(policy, approver)
     check_possible(policy.limits, settings.get("max_tokens") or policy.most_output_tokens, plain)
-    meter = Meter(shared.counters or MemoryStore(), policy.limits, clock)
+    meter = Meter(shared.counters or MemoryStore(), policy.limits, clock, bus)
     capability = GuardCapability(
         pipeline=pipeline,
         canary=next((guard for guard in policy.guards if isinstance(guard, Canary)), None),
@@ -81,6 +82,15 @@ def harden(
     rescue = Rescue[Any](policy, keys.key("answers"), clock)
     parts = Parts(capability, meter, trust, turnstile, rescue, Interrupted(clock), shared, bus, keys, clock)
     return Hardened(agent, stack(models, clock, works.dependency), policy, parts)
+
+
+def _check_somebody_is_asked(policy: Policy, approver: Approver | None) -> None:
+    for limit in policy.limits if approver is None else ():
+        if isinstance(limit, Budget) and limit.at_limit == "ask":
+            raise ConfigError(
+                f"budget {limit.name!r} asks at its limit, and nobody is there to be asked: "
+                "give harden(..., approver=...) one, or at_limit='refuse'"
+            )
 
 
 class _Works:

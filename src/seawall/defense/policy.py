@@ -12,7 +12,7 @@ from seawall.defense.chaos import Chaos
 from seawall.defense.degradation import Fallback, Unavailable
 from seawall.defense.dependency import Protection
 from seawall.defense.guards import AsyncGuard, Canary, Guard, Pseudonymise
-from seawall.defense.limits import RateLimit, SlidingWindow
+from seawall.defense.limits import Budget, RateLimit, SlidingWindow
 from seawall.defense.load import Bulkhead
 from seawall.defense.pipeline import Guarded
 from seawall.defense.profiles import ProfileName, check, guards_under, profile_of
@@ -50,7 +50,7 @@ class Policy:
     """
 
     guards: Sequence[Guard | AsyncGuard | Guarded | Canary | Pseudonymise] = ()
-    limits: Sequence[RateLimit | SlidingWindow] = ()
+    limits: Sequence[RateLimit | SlidingWindow | Budget] = ()
     abuse: Abuse | None = field(default_factory=Abuse)
     most_output_tokens: int = 4096
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)

@@ -30,7 +30,9 @@ class RunState:
     """Collects one run's times, verdicts and attempts, as the `Trail` of all that it depends on; becomes its ledger row.
 
     `level` is how much less than asked for answered it, `missing` what it went on without, by the dependency's name.
-    `actor` is the caller's pseudonym, `prompt_version` a digest of the instructions.
+    `actor` is the caller's pseudonym, `prompt_version` a digest of the instructions;
+    `only` is the one model that a budget leaves, None where it leaves all;
+    `granted` are the budgets that somebody let it go beyond.
     `started_at` is seconds since the epoch, `started` monotonic seconds. `tainted` says that the run has read
     untrusted text; `offence` is the caller's own passage that a guard refused, "" where there is none; `hidden` are the
     instructions that nobody but the model is to read. `acted` says that something was called that may have done something,
@@ -56,6 +58,8 @@ class RunState:
     attempts: list[str] = field(default_factory=list[str])
     answered_by: str = ""
     actor: str = ""
+    only: Model | None = None
+    granted: frozenset[str] = frozenset()
     prompt_version: str = ""
     level: Degradation = "full"
     missing: list[str] = field(default_factory=list[str])

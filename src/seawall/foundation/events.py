@@ -40,6 +40,15 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetWarned:
+    """A share of a budget is spent that its owner wanted to hear of: once for each caller's key, span and process."""
+
+    budget: str
+    tenant: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class WorkShed:
     """The service did not begin work, for want of room: so many requests within a second, for one `reason`."""
 
@@ -144,6 +153,7 @@ Event = (
     | GuardTripped
     | Refused
     | WorkShed
+    | BudgetWarned
     | ToolCalled
     | ApprovalDecided
     | ContentRead

@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from seawall.defense.limits.budget import AtLimit, Budget
 from seawall.defense.limits.gcra import Bucket, Quota, Verdict, gcra
 from seawall.defense.limits.keys import Caller, Key, KeyFunction
 from seawall.defense.limits.memory import MemoryStore
+from seawall.defense.limits.purses import Purses
 from seawall.defense.limits.rate import Limit, RateLimit, SlidingWindow
-from seawall.defense.limits.refusal import RateLimited
+from seawall.defense.limits.refusal import BudgetExceeded, RateLimited
 from seawall.defense.limits.spend import Spend, Unit
 from seawall.defense.limits.store import CounterStore, Decision, Receipt, Take
 from seawall.defense.limits.taking import Reservation, reserve_all, take_all
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
     from seawall.defense.limits.redis_store import RedisStore
 
 __all__ = [
+    "AtLimit",
     "Bucket",
+    "Budget",
+    "BudgetExceeded",
     "Caller",
     "CounterStore",
     "Decision",
@@ -25,6 +30,7 @@ __all__ = [
     "Limit",
     "Log",
     "MemoryStore",
+    "Purses",
     "Quota",
     "RateLimit",
     "RateLimited",

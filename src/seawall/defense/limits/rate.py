@@ -5,7 +5,7 @@ from typing import Any
 
 from seawall.defense.limits.gcra import Quota
 from seawall.defense.limits.keys import Key, key_kind, key_of
-from seawall.defense.limits.spend import UNITS, Amount, Unit, limit_units
+from seawall.defense.limits.spend import UNITS, Amount, Spend, Unit, limit_units
 from seawall.defense.limits.store import Take
 from seawall.defense.limits.window import Window
 from seawall.foundation.errors import ConfigError
@@ -54,6 +54,14 @@ class Limit:
     def take(self, caller: Principal, cost: int = 1) -> Take:
         """Say what work of `cost` units would spend; a store decides. ConfigError if the caller has no such key."""
         return Take(self._space + self._key_of(caller), self.quota, self.name, cost, self.of)
+
+    def reserved(self, most: Spend) -> int:
+        """Return how many units are set aside for a piece of work that may use `most`."""
+        return most.units(self.of)
+
+    def settled(self, used: Spend) -> int:
+        """Return how many units a piece of work used that it was reserved for."""
+        return used.units(self.of)
 
     def _rule(self) -> Quota | Window:
         raise NotImplementedError

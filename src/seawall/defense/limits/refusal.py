@@ -1,5 +1,6 @@
 """What a caller over its limit is told."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from pydantic_ai.exceptions import AgentRunError, UsageLimitExceeded
@@ -26,6 +27,36 @@ class RateLimited(Rejected, UsageLimitExceeded):
     def __reduce__(self) -> tuple[type["RateLimited"], tuple[Decision]]:
         """Rebuild from the decision, where the inherited way would rebuild from the text."""
         return type(self), (self.decision,)
+
+
+class BudgetExceeded(RateLimited):
+    """A budget is spent. `resets_at` is when it begins anew, seconds since the epoch; None where it never does."""
+
+    by = "budget"
+
+    def __init__(self, decision: Decision, resets_at: float | None) -> None:
+        super().__init__(decision)
+        self.resets_at = resets_at
+        self.args = (_spent(decision, resets_at),)
+        self.message = self.args[0]
+
+    def __str__(self) -> str:
+        """Say which budget, how much is left of how much, and when it begins anew."""
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[type["RateLimited"], tuple[Decision, float | None]]:  # type: ignore[override]
+        """Rebuild from the decision."""
+        return type(self), (self.decision, self.resets_at)
+
+
+def _spent(decision: Decision, resets_at: float | None) -> str:
+    whole = decision._replace(remaining=decision.limit)
+    when = (
+        "it does not begin anew"
+        if resets_at is None
+        else f"it begins anew at {datetime.fromtimestamp(resets_at, UTC):%Y-%m-%d %H:%M} UTC"
+    )
+    return f"budget {decision.name!r}: {_left(decision)} left of {_left(whole)}, too little for the request; {when}"
 
 
 def _text(decision: Decision) -> str:

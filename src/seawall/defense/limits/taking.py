@@ -33,9 +33,15 @@ class Reservation:
     """
 
     def __init__(
-        self, store: CounterStore, limits: Sequence[Limit], decision: Decision | None, clock: Clock
+        self,
+        store: CounterStore,
+        limits: Sequence[Limit],
+        decision: Decision | None,
+        clock: Clock,
+        estimate: Spend,
     ) -> None:
         self.decision = decision
+        self._estimate = estimate
         self._store = store
         self._limits = limits
         self._clock = clock
@@ -54,8 +60,12 @@ class Reservation:
         receipt = None if self.decision is None else self.decision.receipt
         if receipt is None:
             return True
-        amounts = [used.units(limit.of) for limit in self._limits]
+        amounts = [limit.settled(used) for limit in self._limits]
         return await self._store.settle(receipt, amounts, self._clock.monotonic())
+
+    async def keep(self) -> bool:
+        """Count all that was set aside as used: nobody will say how much it was."""
+        return await self.settle(self._estimate)
 
     async def release(self) -> bool:
         """Give back everything: the work was not done."""
@@ -75,6 +85,6 @@ async def reserve_all(
     A limit on what the estimate holds none of lets the work start, and is charged what it used on settling. Raises
     what the store raises, and ConfigError for a caller that has no key.
     """
-    requests = [limit.take(caller, estimate.units(limit.of)) for limit in limits]
+    requests = [limit.take(caller, limit.reserved(estimate)) for limit in limits]
     decision = await store.reserve(requests, clock.monotonic()) if requests else None
-    return Reservation(store, tuple(limits), decision, clock)
+    return Reservation(store, tuple(limits), decision, clock, estimate)

@@ -10,6 +10,7 @@ from seawall.foundation.clock import SYSTEM_CLOCK, Clock
 from seawall.foundation.events import (
     ApprovalDecided,
     BreakerChanged,
+    BudgetWarned,
     ContentRead,
     Event,
     GuardTripped,
@@ -128,6 +129,14 @@ def _plain(event: Event) -> _Plain:
             return event.tenant, "content.read", event.reader, event.run_id, {"why": event.why}
         case OperatorActed():
             return event.tenant, event.act, event.operator, "", {"about": event.about}
+        case BudgetWarned():
+            return (
+                event.tenant,
+                "budget.warned",
+                "",
+                "",
+                {"budget": event.budget, "share": round(event.share, 3)},
+            )
         case TrustChanged():
             facts = {"scope": event.scope, "before": event.before, "after": event.after, "by": event.by}
             return event.tenant, "trust.changed", event.caller, "", facts
